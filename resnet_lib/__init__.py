@@ -1,0 +1,7 @@
+"""resnet_lib: the small library behind *Residual Networks by Experiment*.
+
+Modules, each importing only those before it: blocks, nets, data, probes, train, records,
+experiments, plots, widgets. Import what a cell needs: ``from resnet_lib import nets, experiments``.
+"""
+
+__version__ = "0.1.0"

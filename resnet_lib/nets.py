@@ -1,0 +1,252 @@
+"""The networks: `resnet` (18 to 152), `cifar_resnet` (6n + 2) and the small reference systems.
+
+Each builder returns an `nn.Module` that maps ``(N, in_channels, H, W)`` to logits
+``(N, num_classes)``, He-initialized, with ``.spec``: a plain dict from which `build` makes it again.
+Parameter and multiply–accumulate (MAC) counts stand here, beside the nets, and are tested.
+"""
+
+from dataclasses import dataclass
+import copy
+import inspect
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from .blocks import BasicBlock, Bottleneck, LinearResidual, PlainBlock, PreActBlock, conv3x3
+
+# depth -> (block, blocks per stage); He15 Table 1
+IMAGENET = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+# parameters, then GMAC at 224×224 with the stride on the 3×3 ("v1.5") and on the 1×1 (the paper)
+IMAGENET_COST = {
+    18: (11_689_512, 1.814, 1.814),
+    34: (21_797_672, 3.664, 3.664),
+    50: (25_557_032, 4.089, 3.858),
+    101: (44_549_160, 7.801, 7.570),
+    152: (60_192_808, 11.514, 11.282),
+}
+# parameters with option A (and of the plain net), MMAC at 32×32
+CIFAR_COST = {
+    20: (269_722, 40.55),
+    32: (464_154, 68.86),
+    44: (658_586, 97.17),
+    56: (853_018, 125.49),
+    110: (1_727_962, 252.89),
+}
+
+
+class ResNet(nn.Module):
+    """Stem, stages, global average pooling, one linear layer (He15 §3.3).
+
+    Stages after the first begin with stride 2. ``tail`` is what follows the last stage (the batch
+    norm that pre-activation needs), ``pool`` whether a 3×3/2 max-pooling follows the stem.
+    """
+
+    def __init__(self, stem: nn.Conv2d, stages: list[nn.Sequential], features: int, num_classes: int,
+                 pool: bool = False, pre_activation: bool = False):
+        super().__init__()
+        self.conv1 = stem
+        self.bn1 = nn.Identity() if pre_activation else nn.BatchNorm2d(stem.out_channels)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pool else nn.Identity()
+        for k, stage in enumerate(stages, start=1):
+            setattr(self, f"layer{k}", stage)
+        self.stages = len(stages)
+        self.tail = nn.BatchNorm2d(features) if pre_activation else nn.Identity()
+        self.pre_activation = pre_activation
+        self.fc = nn.Linear(features, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        if not self.pre_activation:
+            x = F.relu(self.bn1(x))
+        x = self.maxpool(x)
+        for k in range(1, self.stages + 1):
+            x = getattr(self, f"layer{k}")(x)
+        if self.pre_activation:
+            x = F.relu(self.tail(x))
+        return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def init_weights(net: nn.Module, how: str = "he", generator: torch.Generator | None = None) -> nn.Module:
+    """Draw all weights anew, in place; biases and batch norm as usual (0; γ = 1, β = 0).
+
+    "he": normal, variance 2 / fan-in (He et al. 2015b, 1502.01852, Eq. 10). "xavier": uniform
+    (Glorot & Bengio 2010). "keep": change nothing. The generator makes the draw reproducible.
+    """
+    draw = {"he": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_, "keep": None}
+    if how not in draw:
+        raise ValueError(f"init must be one of {', '.join(draw)}, got {how!r}")
+    if how == "keep":
+        return net
+    options = {"mode": "fan_in", "nonlinearity": "relu"} if how == "he" else {}
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            draw[how](module.weight, generator=generator, **options)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    return net
+
+
+def _finish(net: nn.Module, name: str, **arguments) -> nn.Module:
+    net.spec = {"name": name, **arguments}
+    return init_weights(net)
+
+
+def _stage(block, c_in: int, width: int, blocks: int, stride: int, **options) -> nn.Sequential:
+    first = block(c_in, width, stride, **options)
+    return nn.Sequential(first, *[block(width * block.expansion, width, **options) for _ in range(blocks - 1)])
+
+
+def _resnet18_stages(**options) -> list[nn.Sequential]:
+    widths = (64, 64, 128, 256, 512)
+    return [_stage(BasicBlock, widths[k], widths[k + 1], 2, 1 if k == 0 else 2, **options) for k in range(4)]
+
+
+def resnet(depth: int, num_classes: int = 1000, in_channels: int = 3, stride_in: str = "3x3") -> ResNet:
+    """ResNet-18, 34, 50, 101 or 152 for ImageNet-size pictures (He15 Table 1), shortcuts B.
+
+    With ``stride_in="3x3"`` it is torchvision's net: same names, same numbers, bit for bit.
+    ``stride_in="1x1"`` is the paper's bottleneck; it changes nothing for depths 18 and 34.
+    """
+    if depth not in IMAGENET:
+        raise ValueError(f"depth must be one of {', '.join(map(str, IMAGENET))}, got {depth!r}")
+    block, blocks = IMAGENET[depth]
+    options = {"stride_in": stride_in} if block is Bottleneck else {}
+    stages, c_in = [], 64
+    for k, n in enumerate(blocks):
+        width = 64 * 2**k
+        stages.append(_stage(block, c_in, width, n, 1 if k == 0 else 2, **options))
+        c_in = width * block.expansion
+    stem = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
+    return _finish(ResNet(stem, stages, c_in, num_classes, pool=True), "resnet", depth=depth,
+                   num_classes=num_classes, in_channels=in_channels, stride_in=stride_in)
+
+
+def blocks_per_stage(depth: int) -> int:
+    """n for a CIFAR net of 6n + 2 weighted layers; ValueError names the valid depths."""
+    valid = isinstance(depth, int) and not isinstance(depth, bool) and depth >= 8 and (depth - 2) % 6 == 0
+    if not valid:
+        raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110, …), got {depth!r}")
+    return (depth - 2) // 6
+
+
+def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: int = 16, in_channels: int = 3,
+                 num_classes: int = 10, block: str = "post") -> ResNet:
+    """The 6n + 2 net of He15 §4.2: 3×3 stem, three stages of n blocks, widths w, 2w, 4w.
+
+    ``residual=False`` is the plain control, with exactly the parameters of option A. ``block``:
+    "post" (He15) or "pre" (full pre-activation, He16). The paper's width is 16.
+    """
+    n = blocks_per_stage(depth)
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width!r}")
+    if block not in ("post", "pre"):
+        raise ValueError(f"block must be one of post, pre, got {block!r}")
+    if block == "pre" and not residual:
+        raise ValueError("the plain control is defined for block='post' only; use residual=True with block='pre'")
+    kind = PreActBlock if block == "pre" else BasicBlock if residual else PlainBlock
+    options = {"shortcut": shortcut} if residual else {}
+    stages = [_stage(kind, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options)
+              for k in range(3)]
+    if block == "pre":
+        stages[0][0].first = True
+    net = ResNet(conv3x3(in_channels, width), stages, 4 * width, num_classes, pre_activation=block == "pre")
+    return _finish(net, "cifar_resnet", depth=depth, residual=residual, shortcut=shortcut, width=width,
+                   in_channels=in_channels, num_classes=num_classes, block=block)
+
+
+def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True) -> ResNet:
+    """ResNet-18 with a 3×3/1 stem; ``pool`` keeps the 3×3/2 max-pooling of the ImageNet net."""
+    net = ResNet(conv3x3(in_channels, 64), _resnet18_stages(), 512, num_classes, pool=pool)
+    return _finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool)
+
+
+def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """ResNet-18 as the d2l book builds it: biases on all convolutions (+4,800 parameters) and no
+    batch norm on the shortcuts (−1,792)."""
+    stem = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=True)
+    stages = _resnet18_stages(bias=True, shortcut_norm=False)
+    return _finish(ResNet(stem, stages, 512, num_classes, pool=True), "d2l_resnet18", num_classes=num_classes,
+                   in_channels=in_channels)
+
+
+def keras_v1(depth: int = 20, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+    """The 6n + 2 net of Keras' CIFAR-10 example: biased convolutions, bare 1×1 projections, BN ε 1e-3
+    and momentum 0.99 (0.01 in PyTorch's convention).
+
+    Keras pads stride-2 convolutions on the right and bottom only; here the padding is symmetric, as
+    in PyTorch. The weights that multiply a border therefore differ from the original.
+    """
+    n = blocks_per_stage(depth)
+    options = {"shortcut": "B", "bias": True, "shortcut_norm": False}
+    stages = [_stage(BasicBlock, 16 * 2 ** max(k - 1, 0), 16 * 2**k, n, 1 if k == 0 else 2, **options)
+              for k in range(3)]
+    net = ResNet(conv3x3(in_channels, 16, bias=True), stages, 64, num_classes)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps, module.momentum = 1e-3, 0.01
+    return _finish(net, "keras_v1", depth=depth, num_classes=num_classes, in_channels=in_channels)
+
+
+def mnist_simple(num_classes: int = 10, norm: bool = False) -> nn.Sequential:
+    """The small residual system for 28×28 gray pictures: 42,790 parameters, no batch norm.
+
+    ``norm`` puts batch norm and ReLU inside its two blocks (+190 parameters)."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.ReLU(), LinearResidual(20, 30, norm),
+        nn.Conv2d(20, 15, 3), nn.MaxPool2d(2), nn.ReLU(), LinearResidual(15, 30, norm),
+        nn.Flatten(), nn.Linear(375, num_classes))
+    return _finish(net, "mnist_simple", num_classes=num_classes, norm=norm)
+
+
+BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple)}
+
+
+def complete(spec: dict) -> dict:
+    """``spec`` with every argument the builder has, defaults included, so that equal nets have equal specs."""
+    name = spec.get("name")
+    if name not in BUILDERS:
+        raise ValueError(f"net must be one of {', '.join(BUILDERS)}, got {name!r}")
+    arguments = inspect.signature(BUILDERS[name]).bind(**{k: v for k, v in spec.items() if k != "name"})
+    arguments.apply_defaults()
+    return {"name": name, **arguments.arguments}
+
+
+def build(spec: dict) -> nn.Module:
+    """The net that a spec describes, e.g. ``{"name": "cifar_resnet", "depth": 20}``."""
+    arguments = complete(spec)
+    return BUILDERS[arguments.pop("name")](**arguments)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a net costs for one picture: parameters, MACs, and the output shape of each stage."""
+
+    parameters: int
+    macs: int
+    stages: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def cost(net: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
+    """Count parameters, multiply–accumulates (torch.utils.flop_counter counts two operations each)
+    and the shape ``(C, H, W)`` after every top-level stage, for one picture of ``input_shape``."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shadow = copy.deepcopy(net).to("meta").eval()  # shapes without arithmetic
+    seen: list[tuple[str, tuple[int, ...]]] = []
+    for name, child in shadow.named_children():
+        if not isinstance(child, (nn.Identity, nn.BatchNorm2d)):  # those change no shape
+            child.register_forward_hook(lambda _m, _i, out, name=name: seen.append((name, tuple(out.shape[1:]))))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        shadow(torch.empty(1, *input_shape, device="meta"))
+    parameters = sum(p.numel() for p in net.parameters())
+    return Cost(parameters, counter.get_total_flops() // 2, tuple(seen))

@@ -1,0 +1,252 @@
+"""Records to matplotlib Axes, in one style, and figures to HTML that follows the page's theme.
+
+Plain is vermilion, residual blue; deeper is heavier; training error is dashed, test error solid; seeds
+are a mean line with a band of one standard deviation; a published value is an open circle.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+import hashlib
+import io
+import json
+import re
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from .records import Record, provenance
+
+STYLE = Path(__file__).with_name("book.mplstyle")
+INK, MUTED = "#111112", "#767677"
+COLORS = {"plain": "#D55E00", "residual": "#0072B2", "green": "#009E73", "purple": "#7A5195"}
+# what a color of a figure becomes in the page; outside the book the variables' defaults hold
+PAGE = {INK: "currentColor", MUTED: "var(--rn-muted, #767677)"} | {
+    color: f"var(--rn-{name}, {color})" for name, color in COLORS.items()}
+AXIS = {"train_error": "training error", "test_error": "test error",
+        "train_error_eval": "training error (evaluation mode)", "train_loss": "training loss"}
+
+
+def kind(variant: str) -> str:
+    """"plain" or "residual", by which a variant is colored; "green" for anything else."""
+    head = variant.split("-")[0]
+    return head if head in ("plain", "residual") else "green"
+
+
+def depth(variant: str) -> int:
+    """The depth in a variant's name ("plain-56-3x" -> 56); 20 where it has none."""
+    numbers = re.findall(r"-(\d+)(?![\d.])", variant)
+    return int(numbers[0]) if numbers else 20
+
+
+def weight(variant: str) -> float:
+    """Line weight in points: grows with depth."""
+    return 1.1 if depth(variant) <= 20 else 1.6 if depth(variant) < 56 else 2.3
+
+
+def by_variant(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The records of each variant, in the order of first appearance."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.variant, []).append(record)
+    return groups
+
+
+def axes(size: tuple[float, float] | None = None, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure in the book's style with ``columns`` panels that share their vertical axis; size in inches."""
+    with plt.style.context(STYLE):
+        figure = Figure(figsize=size) if size else Figure()
+        return figure, list(np.atleast_1d(figure.subplots(1, columns, sharey=True)))
+
+
+def percent(axis) -> None:
+    """Label an axis of fractions in per cent."""
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = None,
+           labels: bool = True) -> Axes:
+    """Error (or loss) against steps, one line a variant: mean over seeds, band ± one standard deviation."""
+    if ax is None:
+        ax = axes()[1][0]
+    dashed = y.startswith("train")
+    ends = []
+    for variant, group in by_variant(records).items():
+        color, width = COLORS[kind(variant)], weight(variant)
+        steps = [row["step"] for row in group[0].rows if y in row]
+        values = np.array([r.column(y) for r in group], dtype=float)
+        mean = values.mean(0)
+        if 1 < len(group):
+            ax.fill_between(steps, mean - values.std(0, ddof=1), mean + values.std(0, ddof=1), color=color, alpha=0.14,
+                            linewidth=0)
+        if 1 < len(group) < 5:
+            ax.plot(steps, values.T, color=color, linewidth=0.5, alpha=0.55)
+        ax.plot(steps, mean, color=color, linewidth=width, linestyle="--" if dashed else "-")
+        ends.append((mean[-1], variant, color, steps[-1]))
+    ax.set_xlabel("steps")
+    ax.set_ylabel(AXIS.get(y, y))
+    ax.set_ylim(bottom=0)
+    if y.endswith("error") or "error_" in y:
+        percent(ax.yaxis)
+    if labels:
+        label_ends(ax, ends)
+    return ax
+
+
+def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str, float]]) -> None:
+    """Names at the lines' right ends, ``(y, text, color, x)``, pushed apart where they would overlap."""
+    low, high = ax.get_ylim()
+    gap = 0.068 * (high - low)
+    placed: list[float] = []
+    for y, text, color, x in sorted(ends):
+        at = max(y, placed[-1] + gap) if placed else max(y, low + gap / 3)
+        placed.append(at)
+        ax.annotate(text, (x, at), xytext=(5, 0), textcoords="offset points", color=color, va="center",
+                    annotation_clip=False)
+
+
+def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str, ax: Axes | None = None,
+         reference: tuple[float, str] | None = None) -> Axes:
+    """One row a group: each value a small dot, the mean a large one. ``reference``: a vertical line, named."""
+    if ax is None:
+        ax = axes((5.6, 0.36 * len(groups) + 0.9))[1][0]
+    for k, (name, values) in enumerate(groups.items()):
+        ax.plot(values, [k] * len(values), "o", ms=3.5, color=colors[name], alpha=0.6, mew=0)
+        ax.plot(np.mean(values), k, "o", ms=8, color=colors[name], mew=0)
+    ax.set_yticks(range(len(groups)), groups)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(len(groups) - 0.4, -0.6)
+    ax.set_xlabel(xlabel)
+    if reference:
+        ax.axvline(reference[0], color=MUTED, linewidth=0.8)
+        ax.annotate(reference[1], (reference[0], -0.6), xytext=(4, 2), textcoords="offset points", color=MUTED,
+                    fontsize=9.5)
+    return ax
+
+
+def key(ax: Axes, variants: Sequence[str]) -> None:
+    """Names in their colors in the upper right corner, for panels whose lines end in a bundle."""
+    for k, variant in enumerate(variants):
+        heavy = "bold" if weight(variant) > 2 else "normal"
+        ax.annotate(variant, (1, 1), xytext=(0, -13 * k), xycoords="axes fraction", textcoords="offset points",
+                    ha="right", va="top", color=COLORS[kind(variant)], fontweight=heavy, fontsize=9.5)
+
+
+def layers(records: Sequence[Record], value: str, step: int, ax: Axes | None = None,
+           limits: tuple[float, float] | None = None) -> Axes:
+    """A probe's values at one step against the position of the layer, log scale; mean of the logarithms over seeds.
+
+    ``value`` is one of probes.LAYER_FIELDS, or "relative_grad" for ‖∂L/∂W‖ · ‖W‖.
+    """
+    if ax is None:
+        ax = axes()[1][0]
+    for variant, group in by_variant(records).items():
+        logs = np.log10([layer_values(record, value, step) for record in group])
+        position = np.linspace(0, 1, logs.shape[1])
+        ax.plot(position, 10 ** logs.mean(0), color=COLORS[kind(variant)], linewidth=weight(variant))
+    ax.set_yscale("log")
+    if limits:
+        ax.set_ylim(*limits)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["first layer", "middle", "last layer"])
+    return ax
+
+
+def layer_values(record: Record, value: str, step: int) -> np.ndarray:
+    """A probe's values per layer at ``step``; ValueError names the steps that were probed."""
+    probe = next((p for p in record.probes if p["step"] == step), None)
+    if probe is None:
+        raise ValueError(f"{record.variant} was not probed at step {step}; probed at "
+                         f"{', '.join(str(p['step']) for p in record.probes)}")
+    if value == "relative_grad":
+        return np.array(probe["weight_grad_norm"]) * np.array(probe["weight_norm"])
+    return np.array(probe[value], dtype=float)
+
+
+@lru_cache(maxsize=1)
+def published() -> dict:
+    """Published numbers with their sources (published.json); errors are fractions."""
+    return json.loads(STYLE.with_name("published.json").read_text(encoding="utf-8"))
+
+
+def published_points(ax: Axes, key: str, field: str, deepest: int = 1202) -> None:
+    """Open circles at (depth, value) for the published nets under ``key``, with their uncertainty."""
+    table = published()[key]
+    names = [n for n, v in table["values"].items() if field in v and depth(n) <= deepest]
+    x, y = [depth(n) for n in names], [table["values"][n][field] for n in names]
+    ax.errorbar(x, y, yerr=table.get("uncertainty"), fmt="o", mfc="none", color=COLORS[kind(names[0])], ms=7, capsize=0,
+                elinewidth=1)
+    ax.annotate(kind(names[0]), (x[-1], y[-1]), xytext=(9, 0), textcoords="offset points", va="center",
+                color=COLORS[kind(names[0])])
+
+
+# --- figures in a page ----------------------------------------------------------------------------------
+
+
+def svg(figure: Figure, alt: str) -> str:
+    """The figure as inline SVG: theme colors, the page's fonts, ids of its own, byte-stable."""
+    buffer = io.StringIO()
+    with plt.style.context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    text = text[text.index("<svg"):]
+    text = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style[^>]*>.*?</style>\s*", "", text, flags=re.S)
+    for color, page in PAGE.items():
+        text = re.sub(re.escape(color), page, text, flags=re.I)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    text = re.sub(r"<defs>\s*</defs>\s*", "", text)
+    used = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", text))
+    used = {a or b for a, b in used}
+    prefix = "f" + hashlib.sha256((alt + text).encode()).hexdigest()[:8]
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    head, rest = text.split(">", 1)
+    head = re.sub(r' (width|height|version|xmlns:xlink)="[^"]*"', "", head)
+    label = f' role="img" aria-label="{escape(alt)}" stroke-linejoin="round" stroke-linecap="butt">'
+    return head + label + rest.strip()
+
+
+class Shown:
+    """A figure with its caption, badge and provenance, as a notebook displays it."""
+
+    def __init__(self, html: str):
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def credit(records: Sequence[Record], source: str = "") -> str:
+    """Badge and provenance line, as HTML, for records and/or a published source."""
+    parts = []
+    for live, word in ((True, "live"), (False, "recorded")):
+        some = [r for r in records if r.live == live]
+        if some:
+            parts.append(f'<span class="rn-badge rn-{word}">{word}</span> '
+                         f'<span class="rn-provenance">{escape(provenance(some))}</span>')
+    if source:
+        parts.append(f'<span class="rn-badge rn-published">published</span> '
+                     f'<span class="rn-provenance">{escape(source)}</span>')
+    if not parts:
+        raise ValueError("a figure needs records=… or source=… to say where its data come from")
+    return "<br>".join(parts)
+
+
+def show(figure: Figure, records: Sequence[Record] = (), alt: str = "", caption: str = "", source: str = "") -> Shown:
+    """A figure for a page. ``alt`` says in words what it shows; ValueError without it or without an origin."""
+    if not alt:
+        raise ValueError("a figure needs alt=…: one sentence that says what it shows")
+    return Shown(f'<figure class="rn-figure">{svg(figure, alt)}<figcaption>{caption} {credit(records, source)}'
+                 "</figcaption></figure>")
+
+
+matplotlib.rcParams["svg.hashsalt"] = "resnet_lib"

@@ -1,0 +1,85 @@
+"""`Recipe`: what is trained, all that changes the result. `Execution`: how, which does not."""
+
+from dataclasses import dataclass
+import math
+import platform
+
+import torch
+
+OPTIMIZERS = ("sgd", "adam")
+NORMALIZE = ("pixel_mean", "unit", "symmetric")
+AUGMENT = ("none", "crop_flip")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that changes the result of a run. The defaults are He15 §4.2 for CIFAR-10."""
+
+    steps: int = 64_000
+    batch: int = 128
+    optimizer: str = "sgd"  # "sgd" or "adam"
+    lr: float = 0.1
+    momentum: float = 0.9  # SGD only
+    adam_eps: float = 1e-8  # Adam only
+    weight_decay: float = 1e-4
+    decay_all: bool = True  # also on biases and batch norm; the paper states no exemption
+    drops: tuple[int, ...] = (32_000, 48_000)  # steps at which lr is multiplied by drop_factor
+    drop_factor: float = 0.1
+    warmup_steps: int = 0  # the first steps run at warmup_lr
+    warmup_lr: float = 0.01
+    augment: str = "crop_flip"  # "none", or pad 4 + random crop + flip
+    normalize: str = "pixel_mean"  # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]
+    shuffle: bool = True
+    validation: float = 0.0  # this fraction, from the end of the training set, is not trained on
+    init: str = "he"  # "he", "xavier" or "keep" (the weights that the net came with)
+    seed: int = 0
+    eval_every: int = 500  # a row is made every so many steps, and at the end
+    probe_steps: tuple[int, ...] = ()  # steps at which probes.layer_norms is measured
+
+    def __post_init__(self):
+        for name, valid in (("optimizer", OPTIMIZERS), ("normalize", NORMALIZE), ("augment", AUGMENT)):
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
+        for name in ("steps", "batch", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be a positive number, got {self.lr!r}")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation must be in [0, 1), got {self.validation!r}")
+        for name in ("drops", "probe_steps"):  # lists come back from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of the update that follows ``step`` finished ones."""
+        if step < self.warmup_steps:
+            return self.warmup_lr
+        return self.lr * self.drop_factor ** sum(step >= drop for drop in self.drops)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is carried out. Recorded, but not part of a run's id."""
+
+    device: str = "auto"  # "auto", "cpu" or "cuda"
+    channels_last: bool = True
+    threads: int | None = None  # CPU threads for one run; None leaves torch's choice
+    workers: int = 1  # runs trained at the same time, in processes (CPU only); 0: one per core
+
+    def resolve(self) -> torch.device:
+        """The device, or ValueError with the way out where it is not there."""
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device must be one of auto, cpu, cuda, got {self.device!r}")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device 'cuda' asked for, but torch finds no CUDA GPU here; use --device cpu or auto")
+        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def environment(device: torch.device) -> dict:
+    """Versions and hardware as a record keeps them."""
+    import torchvision
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.machine()}"
+    return {"device": name, "threads": torch.get_num_threads(),
+            "versions": {"python": platform.python_version(), "torch": str(torch.__version__),
+                         "torchvision": str(torchvision.__version__)}}

@@ -1,0 +1,204 @@
+"""Records: what a run gave, with where it came from; and the two stores they lie in.
+
+`data/runs/` holds recorded runs (committed), `_build/runs/` what this machine has trained. A record is
+``<experiment>/<tier>/<variant>-s<seed>.json``; in the second store the first eight digits of the id
+are part of the name, so that runs on different data do not replace each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+import json
+import subprocess
+
+from . import __version__
+from .data import TITLES, home
+from .files import write_atomically
+from .recipe import Recipe
+from .train import run_id
+
+SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
+SCHEMA_VERSION = 1
+
+
+class RecordError(ValueError):
+    """A record that cannot be read, trusted or written; the message names the file and the way out."""
+
+
+class StaleRecord(RecordError):
+    """A record whose id is not that of its content under the present code."""
+
+
+def recorded_root() -> Path:
+    """Where committed records lie."""
+    return home() / "data" / "runs"
+
+
+def live_root() -> Path:
+    """Where runs of this machine lie, with their checkpoints."""
+    return home() / "_build" / "runs"
+
+
+@dataclass
+class Record:
+    """One run. Rows and probes hold deterministic values only; times stand in the segments."""
+
+    experiment: str
+    tier: str
+    variant: str
+    seed: int
+    recipe_id: str
+    recipe: dict
+    net: dict
+    data: dict
+    segments: list[dict]
+    rows: list[dict]
+    probes: list[dict] = field(default_factory=list)
+    commit: str = "unknown"
+    dirty: bool = True
+    schema: int = SCHEMA_VERSION
+    live: bool = field(default=False, compare=False)  # by which store it was read from; not written
+
+    @property
+    def final(self) -> dict:
+        """The last row."""
+        return self.rows[-1]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run, summed over its segments."""
+        return sum(segment["seconds"] for segment in self.segments)
+
+    def column(self, name: str) -> list[float]:
+        """One value of every row that has it; KeyError names the columns there are."""
+        values = [row[name] for row in self.rows if name in row]
+        if not values:
+            raise KeyError(f"no row has {name!r}; the rows have {', '.join(self.rows[-1])}")
+        return values
+
+    def provenance(self) -> str:
+        """One line: data, seed, device, date, versions, wall time, live or recorded."""
+        return provenance([self])
+
+    def to_json(self) -> dict:
+        """The content of the record's file."""
+        content = asdict(self)
+        del content["live"]
+        return content
+
+
+def provenance(records: Sequence[Record]) -> str:
+    """One line of plain text that says where these records come from."""
+    if not records:
+        raise RecordError("a figure needs at least one record to say where its data come from")
+    segments = [s for r in records for s in r.segments]
+    seeds = sorted({r.seed for r in records})
+    data = "; ".join(dict.fromkeys(describe_data(r.data) for r in records))
+    devices = dict.fromkeys(f"{s['device']}, {s['threads']} thread{'s' * (s['threads'] != 1)}" if
+                            s["device"].startswith("CPU") else s["device"] for s in segments)
+    torches = dict.fromkeys(f"torch {s['versions']['torch']}" for s in segments)
+    dates = sorted({s["date"] for s in segments})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    parts = [data, f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}", " and ".join(devices),
+             " and ".join(torches), when, f"{duration(sum(r.seconds for r in records))} of training"]
+    stopped = max(len(r.segments) for r in records)
+    if stopped > 1:
+        parts.append(f"up to {stopped} segments a run")
+    return " · ".join(parts)
+
+
+def describe_data(identity: dict) -> str:
+    """The data of a record in words, from its identity."""
+    if not identity["n_train"]:
+        return "no data: shapes and counts only"
+    _, height, width = identity["shape"]
+    text = f"{TITLES[identity['name']]}, {identity['n_train']:,} training pictures at {height}×{width}"
+    if identity["fallback"]:
+        text += f" (standing in for {TITLES[identity['fallback']]})"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: "54 s", "12 min", "3.4 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+@lru_cache(maxsize=1)
+def commit() -> tuple[str, bool]:
+    """(commit of the code, whether it had uncommitted changes); the version where there is no git."""
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True,
+                              timeout=20, check=True).stdout.strip()
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return f"resnet_lib {__version__}", True
+
+
+@lru_cache(maxsize=1)
+def _validator():
+    try:
+        import jsonschema
+    except ImportError:  # a bare training machine; Record(...) below still wants every key
+        return None
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
+
+
+def check(content: object, path: Path) -> None:
+    """RecordError, naming the file and the field, unless ``content`` is a valid record."""
+    validator = _validator()
+    if validator is None:
+        return
+    import jsonschema.exceptions as failures
+
+    error = failures.best_match(validator.iter_errors(content))
+    if error is not None:
+        raise RecordError(f"{path}: field {error.json_path.removeprefix('$.')}: {error.message[:160]}. Delete the "
+                          f"file and run the experiment again")
+
+
+def read(path: str | Path, live: bool = False) -> Record:
+    """A record from its file, checked against the schema and against its own id."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: not JSON ({error}). Delete the file and run the experiment again") from error
+    check(content, path)
+    try:
+        record = Record(**content, live=live)
+        recipe = Recipe(**record.recipe) if record.recipe else None
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{path}: {error}. Delete the file and run the experiment again") from error
+    if record.recipe_id != run_id(record.net, recipe, record.data):
+        raise StaleRecord(f"{path}: stale: its id is not that of its recipe under the present code (SEMANTICS in "
+                          f"resnet_lib/train.py was raised, or the file was edited). Run the experiment again")
+    return record
+
+
+def write(record: Record, path: str | Path) -> None:
+    """Write a record atomically; RecordError, with the old file untouched, where that fails."""
+    path = Path(path)
+    content = record.to_json()
+    check(content, path)
+    # one row a line: differences that can be read, and files half the size of indented ones
+    lists = {name: content[name] for name in ("rows", "probes", "segments")}
+    text = json.dumps(content | {name: f"@{name}" for name in lists}, allow_nan=False, indent=1)
+    for name, items in lists.items():
+        lines = ",\n  ".join(json.dumps(item, allow_nan=False) for item in items)
+        text = text.replace(f'"@{name}"', f"[\n  {lines}\n ]" if lines else "[]")
+    try:
+        write_atomically(path, lambda file: file.write((text + "\n").encode()))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written ({error.strerror}). The checkpoint of the run is kept: make "
+                          f"room, then run the same command with --resume") from error
+
+
+def load(name: str, tier: str = "paper") -> list[Record]:
+    """The committed records of an experiment at a tier, checked; an empty list where there are none."""
+    return [read(path) for path in sorted((recorded_root() / name / tier).glob("*.json"))]

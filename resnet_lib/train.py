@@ -1,0 +1,288 @@
+"""Training: `Run`, a loop that can stop and go on anywhere; `Recipe` and `Execution` come along.
+
+    for row in Run(nets.cifar_resnet(20), data.load("cifar10"), Recipe()):
+        print(row["step"], row["train_error"], row["test_error"])
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+import hashlib
+import json
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import data, probes
+from .files import write_atomically
+from .nets import init_weights
+from .recipe import Execution, Recipe, environment
+
+# Raise whenever the same recipe and seed would give other numbers than before. It is part of every
+# run's id, so records of the old mathematics are no longer taken for the new (tests/test_golden.py).
+SEMANTICS = 1
+
+PADDING = 4  # He15 §4.2
+EVAL_BATCH = 1000
+
+
+def run_id(spec: dict, recipe: Recipe | None, identity: dict) -> str:
+    """SHA-256 of everything that decides the result: net, recipe with seed, data, SEMANTICS.
+
+    ``recipe`` is None where nothing is trained.
+    """
+    content = {"net": spec, "recipe": recipe and asdict(recipe), "data": identity, "semantics": SEMANTICS}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no NaN; a diverged loss is null
+
+
+@dataclass
+class _Counter:
+    """Errors and loss since the last row, kept on the device so that no step waits for the host."""
+
+    wrong: Tensor
+    loss: Tensor
+    seen: int = 0
+
+    @classmethod
+    def zero(cls, device):
+        return cls(torch.zeros((), dtype=torch.int64, device=device),
+                   torch.zeros((), dtype=torch.float64, device=device))
+
+    def add(self, logits: Tensor, y: Tensor, mean_loss: Tensor) -> None:
+        self.wrong += (logits.detach().argmax(1) != y).sum()
+        self.loss += mean_loss.detach().double() * len(y)
+        self.seen += len(y)
+
+    def read(self) -> tuple[float, float | None]:
+        return self.wrong.item() / self.seen, _finite(self.loss.item() / self.seen)
+
+
+class Run:
+    """One training run. Iterating yields a row (dict) every ``recipe.eval_every`` steps.
+
+    ``net`` is initialized as the recipe says, moved to the device and trained in place. ``images`` is
+    a `data.ImageSet`. All randomness comes from one CPU generator seeded with ``recipe.seed``, so the
+    same seed draws the same weights, orders and crops on every device.
+
+    ``train_error`` in a row is the mean over the (augmented) batches since the last row, in training
+    mode; ``test_error`` is a pass in evaluation mode; the last row adds ``train_error_eval``, a pass
+    over the training set in evaluation mode without augmentation. All are fractions.
+    """
+
+    def __init__(self, net: nn.Module, images: data.ImageSet, recipe: Recipe, execution: Execution | None = None):
+        self.images, self.recipe, self.execution = images, recipe, execution or Execution()
+        self.spec = getattr(net, "spec", None) or {"custom": str(net)}
+        self.recipe_id = run_id(self.spec, recipe, images.identity())
+        self.device = self.execution.resolve()
+        if self.execution.threads:
+            torch.set_num_threads(self.execution.threads)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.format = torch.channels_last if self.execution.channels_last else torch.contiguous_format
+        init_weights(net, recipe.init, self.generator)
+        self.net = net.to(self.device, memory_format=self.format)
+        self.optimizer = self._optimizer()
+        self._load_images()
+        self.at = 0  # finished steps
+        self.rows: list[dict] = []
+        self.probes: list[dict] = []
+        self.segments: list[dict] = []
+        self._counter = _Counter.zero(self.device)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        r = self.recipe
+        decayed = [p for p in self.net.parameters() if r.decay_all or p.ndim > 1]
+        exempt = [p for p in self.net.parameters() if not (r.decay_all or p.ndim > 1)]
+        groups = [{"params": decayed, "weight_decay": r.weight_decay}]
+        if exempt:
+            groups.append({"params": exempt, "weight_decay": 0.0})
+        if r.optimizer == "adam":
+            return torch.optim.Adam(groups, lr=r.lr, eps=r.adam_eps)
+        return torch.optim.SGD(groups, lr=r.lr, momentum=r.momentum)
+
+    def _load_images(self) -> None:
+        """Everything to the device once, as uint8; the mean picture is padded like the pictures."""
+        to, images = self.device, self.images
+        self.n_train = round(len(images.train_y) * (1 - self.recipe.validation))
+        if self.recipe.normalize == "pixel_mean":
+            mean = data.pixel_mean(images.train_x[: self.n_train])
+        else:
+            mean = torch.zeros(images.train_x.shape[1:])
+        self._mean = mean.to(to)
+        self._train_x, self._train_y = images.train_x.to(to), images.train_y.to(to)
+        self._test_x, self._test_y = images.test_x.to(to), images.test_y.to(to)
+        if self.recipe.augment == "crop_flip":
+            self._padded = data.pad(self._train_x[: self.n_train], PADDING)
+            self._padded_mean = data.pad(self._mean[None], PADDING)
+        self.batches_per_epoch = math.ceil(self.n_train / self.recipe.batch)
+
+    def _normalize(self, x: Tensor, mean: Tensor) -> Tensor:
+        """uint8 pictures -> float32 as the recipe wants them, minus ``mean`` (in [0, 1] units)."""
+        x = x.to(torch.float32) / 255
+        x = x * 2 - 1 if self.recipe.normalize == "symmetric" else x - mean
+        return x.contiguous(memory_format=self.format)
+
+    def _draw_epoch(self) -> None:
+        """Order and crops of one epoch, drawn on the CPU in one go."""
+        self._epoch_start = self.generator.get_state()
+        n = self.n_train
+        order = torch.randperm(n, generator=self.generator) if self.recipe.shuffle else torch.arange(n)
+        self._order = order.to(self.device)
+        if self.recipe.augment == "crop_flip":
+            self._crops = [t.to(self.device) for t in data.draw_crops(n, PADDING, self.generator)]
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        start = self.at % self.batches_per_epoch * self.recipe.batch
+        here = slice(start, start + self.recipe.batch)
+        index = self._order[here]
+        if self.recipe.augment == "none":
+            return self._normalize(self._train_x[index], self._mean), self._train_y[index]
+        dy, dx, flip = (t[here] for t in self._crops)
+        size = self._train_x.shape[-1]
+        x = data.crop_flip(self._padded, index, dy, dx, flip, size)
+        # padding the mean with zeros, like the pictures, is the same as padding after the subtraction
+        mean = data.crop_flip(self._padded_mean, torch.zeros_like(index), dy, dx, flip, size)
+        return self._normalize(x, mean), self._train_y[index]
+
+    def step(self) -> None:
+        """One update: batch, loss, gradients, optimizer."""
+        if self.at % self.batches_per_epoch == 0:
+            self._draw_epoch()
+        x, y = self._batch()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr_at(self.at)
+        logits = self.net(x)
+        loss = F.cross_entropy(logits, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self._counter.add(logits, y, loss)
+        self.at += 1
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float | None]:
+        """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation."""
+        counter = _Counter.zero(self.device)
+        self.net.eval()
+        for start in range(0, len(y), EVAL_BATCH):
+            here = slice(start, start + EVAL_BATCH)
+            logits = self.net(self._normalize(x[here], self._mean))
+            counter.add(logits, y[here], F.cross_entropy(logits, y[here]))
+        self.net.train()
+        return counter.read()
+
+    def _row(self) -> dict:
+        row: dict = {"step": self.at, "epoch": round(self.at / self.batches_per_epoch, 4),
+                     "lr": self.recipe.lr_at(self.at - 1)}
+        row["train_error"], row["train_loss"] = self._counter.read()
+        row["test_error"], row["test_loss"] = self.evaluate(self._test_x, self._test_y)
+        if self.recipe.validation:
+            held = slice(self.n_train, None)
+            row["validation_error"], row["validation_loss"] = self.evaluate(self._train_x[held], self._train_y[held])
+        if self.done:
+            train = slice(0, self.n_train)
+            row["train_error_eval"], row["train_loss_eval"] = self.evaluate(self._train_x[train], self._train_y[train])
+        self._counter = _Counter.zero(self.device)
+        return row
+
+    def _probe_if_due(self) -> None:
+        if self.at in self.recipe.probe_steps and all(p["step"] != self.at for p in self.probes):
+            here = slice(0, min(self.recipe.batch, self.n_train))  # the same pictures every time
+            x = self._normalize(self._train_x[here], self._mean)
+            self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self._train_y[here])})
+
+    @property
+    def done(self) -> bool:
+        return self.at >= self.recipe.steps
+
+    def _segment(self) -> dict:
+        """The stretch of this run that this process has trained; opened by its first step."""
+        if getattr(self, "_open_segment", None) is None:
+            self._open_segment = {"from_step": self.at, "seconds": 0.0,
+                                  "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+                                  "execution": asdict(self.execution), **environment(self.device)}
+            self.segments.append(self._open_segment)
+        return self._open_segment
+
+    def advance(self) -> dict | None:
+        """One step with its probes and its row: the row where one is due, else None."""
+        segment, start = self._segment(), perf_counter()
+        if self.at == 0:
+            self.net.train()
+            self._probe_if_due()
+        self.step()
+        self._probe_if_due()
+        row = None
+        if self.at % self.recipe.eval_every == 0 or self.done:
+            row = self._row()
+            self.rows.append(row)
+        segment["seconds"] = round(segment["seconds"] + perf_counter() - start, 3)
+        return row
+
+    def __iter__(self) -> Iterator[dict]:
+        while not self.done:
+            row = self.advance()
+            if row is not None:
+                yield row
+
+    def state_dict(self) -> dict:
+        """All that is needed to go on elsewhere: tensors and plain Python values only."""
+        mid_epoch = self.at % self.batches_per_epoch != 0
+        return {"recipe_id": self.recipe_id, "spec": self.spec, "recipe": asdict(self.recipe),
+                "data": self.images.identity(), "semantics": SEMANTICS, "at": self.at,
+                "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
+                # mid-epoch the state before the epoch's draw, so that the same order is drawn again
+                "generator": self._epoch_start if mid_epoch else self.generator.get_state(),
+                "counter": {"wrong": self._counter.wrong, "loss": self._counter.loss, "seen": self._counter.seen},
+                "rows": self.rows, "probes": self.probes, "segments": self.segments}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from ``state``; ValueError names what differs if it belongs to another run."""
+        if state.get("recipe_id") != self.recipe_id:
+            raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
+                             f"made for, or start anew without --resume")
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.at = state["at"]
+        self.generator.set_state(state["generator"].cpu())
+        if self.at % self.batches_per_epoch:
+            self._draw_epoch()
+        c = state["counter"]
+        self._counter = _Counter(c["wrong"].to(self.device), c["loss"].to(self.device), c["seen"])
+        self.rows, self.probes, self.segments = list(state["rows"]), list(state["probes"]), list(state["segments"])
+        self._open_segment = None
+
+    def _difference(self, state: dict) -> str:
+        mine = {"spec": self.spec, "recipe": json.loads(json.dumps(asdict(self.recipe))),
+                "data": self.images.identity(), "semantics": SEMANTICS}
+        found = []
+        for part, ours in mine.items():
+            theirs = json.loads(json.dumps(state.get(part)))
+            if not isinstance(ours, dict) or not isinstance(theirs, dict):
+                ours, theirs = {part: ours}, {part: theirs}
+            found += [f"{key} {theirs.get(key)!r} there, {ours.get(key)!r} here"
+                      for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
+        return "; ".join(found[:4]) or "no recipe in it"
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one file, atomically."""
+        write_atomically(Path(path), lambda file: torch.save(self.state_dict(), file))
+
+    def load(self, path: str | Path) -> None:
+        """Read what `save` wrote. ValueError for a file that is not a checkpoint of this run."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:  # a truncated zip, a pickle with code in it, another format
+            raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and run "
+                             f"again without --resume") from error
+        self.load_state_dict(state)

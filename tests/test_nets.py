@@ -1,0 +1,181 @@
+"""Nets against torchvision, against published counts, and against drawings by hand."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+
+from resnet_lib import blocks, nets
+
+
+def randomize_batch_norm(net, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    for m in net.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.running_mean.normal_(generator=g)
+            m.running_var.uniform_(0.5, 2, generator=g)
+
+
+def imagenet_cost(depth, stride_in="3x3"):
+    with torch.device("meta"):  # counting needs no numbers
+        return nets.cost(nets.resnet(depth, stride_in=stride_in), (3, 224, 224))
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, pytest.param(101, marks=pytest.mark.slow),
+                                   pytest.param(152, marks=pytest.mark.slow)])
+def test_equal_to_torchvision_bit_for_bit(depth):
+    theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=7)
+    randomize_batch_norm(theirs)
+    ours = nets.resnet(depth, num_classes=7)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    ours.eval(), theirs.eval()
+    with torch.no_grad():
+        assert torch.equal(ours(x), theirs(x))
+    ours.train(), theirs.train()
+    outputs = []
+    for net in (ours, theirs):
+        y = net(x)
+        F.cross_entropy(y, torch.tensor([1, 3])).backward()
+        outputs.append(y)
+    assert torch.equal(*outputs)
+    for (name, p), (other, q) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+        assert name == other and torch.equal(p.grad, q.grad), name
+    for (name, a), (other, b) in zip(ours.named_buffers(), theirs.named_buffers(), strict=True):
+        assert name == other and torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("depth", nets.IMAGENET)
+def test_imagenet_cost(depth):
+    parameters, gmac, gmac_paper = nets.IMAGENET_COST[depth]
+    ours = imagenet_cost(depth)
+    assert ours.parameters == parameters
+    assert round(ours.macs / 1e9, 3) == gmac
+    assert round(imagenet_cost(depth, "1x1").macs / 1e9, 3) == gmac_paper
+
+
+@pytest.mark.parametrize("depth", nets.IMAGENET)
+@pytest.mark.parametrize("stride_in", blocks.STRIDE_IN)
+def test_imagenet_shape_after_every_stage(depth, stride_in):
+    e = 1 if depth < 50 else 4
+    assert imagenet_cost(depth, stride_in).stages == (
+        ("conv1", (64, 112, 112)), ("maxpool", (64, 56, 56)), ("layer1", (64 * e, 56, 56)),
+        ("layer2", (128 * e, 28, 28)), ("layer3", (256 * e, 14, 14)), ("layer4", (512 * e, 7, 7)), ("fc", (1000,)))
+
+
+@pytest.mark.parametrize("depth", nets.CIFAR_COST)
+def test_cifar_cost_and_shapes(depth):
+    parameters, mmac = nets.CIFAR_COST[depth]
+    for residual in (True, False):  # the plain control has exactly the parameters of option A
+        cost = nets.cost(nets.cifar_resnet(depth, residual), (3, 32, 32))
+        assert cost.parameters == parameters
+        assert round(cost.macs / 1e6, 2) == mmac
+        assert cost.stages == (("conv1", (16, 32, 32)), ("layer1", (16, 32, 32)),
+                               ("layer2", (32, 16, 16)), ("layer3", (64, 8, 8)), ("fc", (10,)))
+    weighted = [m for name, m in nets.cifar_resnet(depth).named_modules()
+                if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    assert len(weighted) == depth
+
+
+def test_option_b_adds_two_projections():
+    a, b = (sum(p.numel() for p in nets.cifar_resnet(20, shortcut=s).parameters()) for s in "AB")
+    assert b - a == 2_752
+
+
+@pytest.mark.parametrize("build, shape, parameters", [
+    (nets.mnist_simple, (1, 28, 28), 42_790),
+    (nets.d2l_resnet18, (1, 96, 96), 11_178_378),
+    (nets.keras_v1, (3, 32, 32), 273_066),
+    (lambda: nets.resnet(18, 10, in_channels=1), (1, 96, 96), 11_175_370),
+])
+def test_small_nets(build, shape, parameters):
+    net = build()
+    assert sum(p.numel() for p in net.parameters()) == parameters
+    assert net(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+def test_cifar_resnet18_with_and_without_pooling():
+    shapes = [dict(nets.cost(nets.cifar_resnet18(pool=pool), (3, 32, 32)).stages) for pool in (True, False)]
+    assert [s["layer4"] for s in shapes] == [(512, 2, 2), (512, 4, 4)]
+
+
+def test_plain_block_is_the_residual_block_without_the_addition():
+    x = torch.randn(2, 8, 6, 6)
+    plain, residual = blocks.PlainBlock(8, 8), blocks.BasicBlock(8, 8, shortcut="A")
+    residual.load_state_dict(plain.state_dict(), strict=True)
+    assert torch.equal(plain(x), F.relu(residual.residual(x)))
+    residual.load_state_dict(plain.state_dict())
+    fx = copy.deepcopy(residual).residual(x)
+    assert torch.equal(residual(x), F.relu(fx + x))
+
+
+def test_option_a_against_a_loop():
+    x = torch.randn(2, 3, 5, 5)
+    y = blocks.PadShortcut(3, 7, 2)(x)
+    assert y.shape == (2, 7, 3, 3)
+    for c in range(7):
+        for i in range(3):
+            for j in range(3):
+                assert torch.equal(y[:, c, i, j], x[:, c, 2 * i, 2 * j] if c < 3 else torch.zeros(2))
+
+
+def test_pre_activation_passes_the_input_through_unchanged():
+    block = blocks.PreActBlock(4, 4)
+    torch.nn.init.zeros_(block.conv2.weight)
+    x = torch.randn(2, 4, 5, 5)
+    assert torch.equal(block(x), x)
+    post = blocks.BasicBlock(4, 4)
+    torch.nn.init.zeros_(post.bn2.weight)
+    assert torch.equal(post(x), F.relu(x)) and not torch.equal(post(x), x)
+
+
+def test_pre_activation_net():
+    net = nets.cifar_resnet(20, block="pre")
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    # the batch norms move: none after the stem, one of 64 channels at the end, each block's first on its input
+    post = sum(p.numel() for p in nets.cifar_resnet(20).parameters())
+    assert sum(p.numel() for p in net.parameters()) == post - 32 + 128 - 2 * (16 + 32)
+
+
+def test_he_initialization_has_the_variance_of_the_paper():
+    net = nets.init_weights(nets.resnet(18), "he", torch.Generator().manual_seed(0))
+    for m in net.modules():
+        if isinstance(m, torch.nn.Conv2d) and m.weight.numel() > 30_000:
+            fan_in = m.weight[0].numel()
+            assert m.weight.var().item() == pytest.approx(2 / fan_in, rel=0.05)
+
+
+def test_weights_are_equal_for_plain_and_residual_of_one_seed():
+    plain, residual = (nets.init_weights(nets.cifar_resnet(20, r), "he", torch.Generator().manual_seed(3))
+                       for r in (False, True))
+    assert all(torch.equal(p, q) for p, q in zip(plain.parameters(), residual.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("net", [nets.cifar_resnet(20, width=4), nets.mnist_simple(norm=True), nets.resnet(50),
+                                 nets.keras_v1(32), nets.cifar_resnet18(), nets.d2l_resnet18()])
+def test_build_makes_the_net_of_a_spec(net):
+    again = nets.build(net.spec)
+    assert again.spec == net.spec == nets.complete(net.spec)
+    assert [(n, p.shape) for n, p in again.named_parameters()] == [(n, p.shape) for n, p in net.named_parameters()]
+
+
+@pytest.mark.parametrize("call, word", [
+    (lambda: nets.cifar_resnet(21), "6n + 2"),
+    (lambda: nets.cifar_resnet(True), "6n + 2"),
+    (lambda: nets.cifar_resnet(2), "6n + 2"),
+    (lambda: nets.cifar_resnet("20"), "6n + 2"),
+    (lambda: nets.resnet(20), "18, 34, 50, 101, 152"),
+    (lambda: nets.resnet(50, stride_in="2x2"), "3x3, 1x1"),
+    (lambda: nets.cifar_resnet(20, shortcut="D"), "A, B, C"),
+    (lambda: nets.cifar_resnet(20, block="mid"), "post, pre"),
+    (lambda: nets.cifar_resnet(20, residual=False, block="pre"), "block='post'"),
+    (lambda: nets.cifar_resnet(20, width=0), "at least 1"),
+    (lambda: nets.build({"name": "vgg"}), "cifar_resnet"),
+    (lambda: nets.init_weights(nets.mnist_simple(), "zeros"), "he, xavier, keep"),
+])
+def test_errors_name_the_valid_values(call, word):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert word in str(caught.value) and "\n" not in str(caught.value)
