@@ -1,0 +1,17 @@
+"""The Sphinx extension of this book: roles, directives, the execution cache and fixes of the theme."""
+
+from . import cache, elements, mathjax, page, pending, status
+
+__version__ = "0.1.0"
+
+
+def setup(app):
+    pages = pending.LatePages()
+    cache.setup(app, pages)
+    pending.setup(app, pages)
+    status.setup(app, pages)
+    elements.setup(app)
+    mathjax.setup(app)
+    page.setup(app)
+    # Serial on purpose: notebooks share two cores and one run store, and LatePages is not merged.
+    return {"version": __version__, "parallel_read_safe": False, "parallel_write_safe": False}

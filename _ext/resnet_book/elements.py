@@ -1,0 +1,124 @@
+"""The directive `{interactive} NAME` and the scripts in interactive/: one custom element each."""
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class interactive(nodes.General, nodes.Element):
+    """A custom element; its children are what readers without JavaScript, paper and notebooks get."""
+
+
+class AnyOption(dict):
+    """Options of `{interactive}` become attributes, so their names are the element's own business."""
+
+    def __bool__(self):
+        return True
+
+    def __contains__(self, name):
+        return True
+
+    def __missing__(self, name):
+        return directives.unchanged
+
+
+def scripts(folder):
+    """Elements that can be used: name -> script."""
+    return {path.stem: path for path in sorted(Path(folder, "interactive").glob("*.js"))}
+
+
+class Interactive(SphinxDirective):
+    """Put an element on the page.
+
+        :::{interactive} curve-explorer
+        :data: curves.json
+        :label: step
+
+        A sentence or a figure for readers without JavaScript.
+        :::
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec = AnyOption()
+
+    def run(self):
+        name = self.arguments[0]
+        known = scripts(self.env.srcdir)
+        if name not in known:
+            raise self.error(f"unknown interactive element {name!r}; known: {', '.join(known) or 'none'}")
+        node = interactive(name=name, attributes_={}, data=None)
+        for option, value in self.options.items():
+            if option == "data":
+                node["data"] = self._data(value)
+            elif ATTRIBUTE.fullmatch(option) and not option.startswith("on"):
+                node["attributes_"][option] = value or ""
+            else:
+                raise self.error(f"{option!r} cannot be an attribute of <{name}>")
+        self.set_source_info(node)
+        self.state.nested_parse(self.content, self.content_offset, node)
+        return [node]
+
+    def _data(self, filename):
+        relative, path = self.env.relfn2path(filename)
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise self.error(f":data: {filename}: {problem}") from problem
+        self.env.note_dependency(relative)
+        return inline_json(data)
+
+
+def inline_json(data):
+    """JSON that may stand inside a script tag: no '<', so it can neither end the tag nor open a comment."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def visit_html(self, node):
+    attributes = "".join(f' {name}="{html.escape(value)}"' for name, value in node["attributes_"].items())
+    self.body.append(f"<{node['name']}{attributes}>\n")
+
+
+def depart_html(self, node):
+    if node["data"] is not None:
+        self.body.append(f'<script type="application/json">{node["data"]}</script>\n')
+    self.body.append(f"</{node['name']}>\n")
+
+
+def _pass(self, node):
+    """Other formats show the fall-back alone."""
+
+
+def copy_scripts(app):
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / "interactive"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in scripts(app.srcdir).values():
+        shutil.copyfile(path, target / path.name)
+
+
+def used_elements(body, names):
+    """Which of `names` stand as tags in the HTML of a page, from a directive or from a notebook's output."""
+    return [name for name in names if re.search(rf"<{re.escape(name)}[\s>]", body)]
+
+
+def load_scripts(app, pagename, templatename, context, doctree):
+    for name in used_elements(context.get("body") or "", scripts(app.srcdir)):
+        app.add_js_file(f"interactive/{name}.js", defer="defer")
+
+
+def setup(app):
+    app.add_node(interactive, html=(visit_html, depart_html), latex=(_pass, _pass), text=(_pass, _pass))
+    app.add_directive("interactive", Interactive)
+    app.connect("builder-inited", copy_scripts)
+    app.connect("html-page-context", load_scripts)

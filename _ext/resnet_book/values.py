@@ -1,0 +1,232 @@
+"""What `{val}` shows: from an expression and the records to text.  No Sphinx in here.
+
+    degradation/quick/plain-56:train_error                              52.9 %   mean over the seeds, last row
+    degradation/quick/plain-56:train_error|std                          ± 1.2    in points for errors
+    degradation/quick/plain-56:train_error|seeds                        3
+    degradation/quick/plain-56:train_error - plain-20:train_error       47.3     points
+    degradation/quick:seconds                                           2 min 54 s
+    degradation/quick:data                                              CIFAR-10
+    degradation/quick/plain-56:steps                                    176      from the recipe
+    published/he15-table6/residual-20:test_error                        8.75 %   with the paper's digits
+"""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+NBSP = "\u00a0"
+DATA_NAMES = {
+    "digits": "scikit-learn’s digits",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+}
+ABOUT_RUNS = ("seconds", "seeds", "data", "n_train", "n_test", "device", "date")
+MODIFIERS = ("std", "seeds")
+
+
+class ValueProblem(ValueError):
+    """An expression that cannot be shown; the message names what would work."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Text for the page and, for the curious, where it comes from."""
+
+    text: str
+    origin: str
+
+
+def resolve(expression, experiments, published):
+    """Text of an expression.
+
+    `experiments` has EXPERIMENTS and find(experiment, tier, variant) as resnet_lib.experiments does,
+    `published` is the content of resnet_lib/published.json.  Raises ValueProblem.
+    """
+    body, _, modifier = expression.partition("|")
+    modifier = modifier.strip()
+    if modifier and modifier not in MODIFIERS:
+        raise ValueProblem(f"unknown modifier |{modifier}; known: {', '.join(MODIFIERS)}")
+    terms = [_split(term.strip()) for term in body.split(" - ")]
+    if len(terms) == 1:
+        return _single(*terms[0], modifier, experiments, published)
+    if len(terms) > 2 or modifier:
+        raise ValueProblem(f"{expression!r}: a difference has two terms and no modifier")
+    return _difference(*terms, experiments, published)
+
+
+def known_records(target, experiments):
+    """Records behind 'experiment/tier/variant' (or 'experiment/tier': all variants), one for each seed."""
+    parts = target.split("/")
+    if len(parts) not in (2, 3):
+        raise ValueProblem(f"{target!r} is not EXPERIMENT/TIER/VARIANT")
+    experiment = _known("experiment", parts[0], experiments.EXPERIMENTS)
+    tier = _known(f"tier of {parts[0]}", parts[1], experiment.tiers)
+    if len(parts) == 3:
+        _known(f"variant of {parts[0]}/{parts[1]}", parts[2], tier.variants)
+    variants = [parts[2]] if len(parts) == 3 else list(tier.variants)
+    records = []
+    for variant in variants:
+        try:
+            records += _one_for_each_seed(experiments.find(parts[0], parts[1], variant))
+        except ValueError as problem:
+            raise ValueProblem(str(problem)) from problem
+    if not records:
+        choice = f" --variants {parts[2]}" if len(parts) == 3 else ""
+        raise ValueProblem(
+            f"no valid record of {target} (never run, or made with other code, recipe or data); "
+            f"python -m resnet_lib run {parts[0]} --tier {parts[1]}{choice}"
+        )
+    return records
+
+
+def _one_for_each_seed(records):
+    """A live record stands before a recorded one of the same seed: it is what the page just ran."""
+    chosen = {}
+    for record in sorted(records, key=lambda r: r.live):
+        chosen[record.seed] = record
+    return [chosen[seed] for seed in sorted(chosen)]
+
+
+def _known(kind, name, names):
+    if name not in names:
+        raise ValueProblem(f"unknown {kind}: {name!r}; known: {', '.join(names)}")
+    return names[name]
+
+
+def _split(term):
+    target, colon, field = term.rpartition(":")
+    if not colon or not field:
+        raise ValueProblem(f"{term!r} has no :field")
+    return target.strip(), field.strip()
+
+
+def _single(target, field, modifier, experiments, published):
+    if target.startswith("published/"):
+        if modifier:
+            raise ValueProblem(f"{target}: a published value has no |{modifier}")
+        value, source = _published(target, field, published)
+        return Shown(number(field, value, digits=2), source)
+    records = known_records(target, experiments)
+    if modifier == "seeds" or field == "seeds":
+        return Shown(str(len({r.seed for r in records})), _origin(target, "seeds", records))
+    if field in ABOUT_RUNS:
+        return Shown(_about(field, target, records), _origin(target, field, records))
+    values = _last(target, field, records)
+    if modifier == "std":
+        if len(values) < 2:
+            raise ValueProblem(f"{target}: |std needs at least two seeds, there is {len(values)}")
+        return Shown(spread(field, statistics.stdev(values)), _origin(target, field, records))
+    return Shown(number(field, statistics.fmean(values)), _origin(target, field, records))
+
+
+def _difference(first, second, experiments, published):
+    (target_a, field_a), (target_b, field_b) = first, second
+    if "/" not in target_b:
+        target_b = f"{target_a.rpartition('/')[0]}/{target_b}"
+    values, origins = [], []
+    for target, field in ((target_a, field_a), (target_b, field_b)):
+        if target.startswith("published/"):
+            value, origin = _published(target, field, published)
+        else:
+            records = known_records(target, experiments)
+            if field in ABOUT_RUNS:
+                raise ValueProblem(f"{field} of {target} cannot stand in a difference")
+            value = statistics.fmean(_last(target, field, records))
+            origin = _origin(target, field, records)
+        values.append(value)
+        origins.append(origin)
+    if field_a.endswith("_error") != field_b.endswith("_error"):
+        raise ValueProblem(f"{field_a} and {field_b} have different units")
+    gap = values[0] - values[1]
+    text = _sign(f"{100 * gap:.1f}") if field_a.endswith("_error") else number(field_a, gap)
+    return Shown(text, "; minus ".join(origins))
+
+
+def _published(target, field, published):
+    parts = target.split("/")
+    if len(parts) != 3:
+        raise ValueProblem(f"{target!r} is not published/KEY/VARIANT")
+    entry = _known("published source", parts[1], published)
+    row = _known(f"variant of published/{parts[1]}", parts[2], entry["values"])
+    return _known(f"field of {target}", field, row), entry["source"]
+
+
+def _last(target, field, records):
+    values = []
+    for record in records:
+        known = {**(record.recipe or {}), **(record.final if record.rows else {})}
+        if field not in known:
+            names = ", ".join(sorted({*known, *ABOUT_RUNS}))
+            raise ValueProblem(f"unknown field of {target}: {field!r}; known: {names}")
+        value = known[field]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueProblem(f"{target}:{field} of seed {record.seed} is {value!r}, not a finite number")
+        values.append(value)
+    if len({r.variant for r in records}) > 1:
+        raise ValueProblem(f"{target}:{field} mixes variants; name one: {target}/VARIANT:{field}")
+    return values
+
+
+def _about(field, target, records):
+    if field == "seconds":
+        return duration(sum(s["seconds"] for r in records for s in r.segments))
+    if field in ("device", "date"):
+        answers = {s[field] for r in records for s in r.segments}
+        if field == "date":
+            answers = {max(answers)[:10]}
+    else:
+        answers = {r.data["name" if field == "data" else field] for r in records}
+    if len(answers) > 1:
+        raise ValueProblem(f"{target} has more than one {field}: {', '.join(map(str, sorted(answers)))}")
+    answer = answers.pop()
+    if field == "data":
+        return DATA_NAMES.get(answer, answer)
+    return f"{answer:,}" if isinstance(answer, int) else str(answer)
+
+
+def _origin(target, field, records):
+    seeds = ", ".join(str(s) for s in sorted({r.seed for r in records}))
+    kinds = " and ".join(sorted({"live" if r.live else "recorded" for r in records}))
+    plural = "s" if len({r.seed for r in records}) > 1 else ""
+    return f"{target.replace('/', ' · ')} · {field}, seed{plural} {seeds}, {kinds}"
+
+
+def number(field, value, digits=1):
+    """Errors (fractions) in per cent with up to `digits` decimals, at least one; whole numbers grouped;
+    others to three digits."""
+    if field.endswith("_error"):
+        text = f"{100 * value:.{digits}f}"
+        while len(text.partition(".")[2]) > 1 and text.endswith("0"):
+            text = text[:-1]
+        return _sign(f"{text}{NBSP}%")
+    if float(value).is_integer():
+        return _sign(f"{int(value):,}")
+    if abs(value) >= 100:
+        return _sign(f"{value:,.0f}")
+    if abs(value) >= 1e-3:
+        return _sign(f"{value:.3g}")
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return _sign(mantissa) + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def spread(field, value):
+    """A standard deviation: in points for errors, else as the number itself."""
+    return f"±{NBSP}{100 * value:.1f}" if field.endswith("_error") else f"±{NBSP}{number(field, value)}"
+
+
+def duration(seconds):
+    """Seconds as '54 s', '2 min 54 s' or '1 h 20 min'."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}{NBSP}s"
+    if seconds < 3600:
+        rest = f" {seconds % 60}{NBSP}s" if seconds % 60 else ""
+        return f"{seconds // 60}{NBSP}min{rest}"
+    minutes = round(seconds / 60)
+    rest = f" {minutes % 60}{NBSP}min" if minutes % 60 else ""
+    return f"{minutes // 60}{NBSP}h{rest}"
+
+
+def _sign(text):
+    return text.replace("-", "−")

@@ -1,0 +1,212 @@
+"""The built site in a browser, and the checker itself on pages with one fault each."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
+SITE = ROOT / "_build" / "html"
+
+if not REQUIRED:
+    pytest.importorskip("playwright")
+    pytest.importorskip("axe_playwright_python")
+
+import check_site  # noqa: E402
+import site_browser  # noqa: E402
+import site_checks  # noqa: E402
+
+pytestmark = pytest.mark.browser
+POLICY = "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+
+
+def skip_or_fail(reason):
+    if REQUIRED:
+        pytest.fail(f"{reason} (RESNET_LIB_REQUIRE_BROWSER=1)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    try:
+        with site_browser.browser() as started:
+            yield started
+    except site_browser.NoBrowser as problem:
+        skip_or_fail(str(problem))
+
+
+def write(folder, body, name="index.html", head="", policy=POLICY):
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
+    (folder / name).write_text(
+        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">{meta}<title>A page</title>'
+        f'<link rel="icon" href="data:,">{head}</head><body><main><h1>A page</h1>{body}</main></body></html>',
+        encoding="utf-8")
+
+
+@pytest.fixture
+def faults(chromium, tmp_path):
+    """Faults of one small page at 390 px: faults(body, check=…), over http."""
+
+    def look(body, check=None, **more):
+        write(tmp_path, body, **more)
+        with site_browser.served(tmp_path) as base, \
+                site_browser.opened(chromium, base + "index.html", width=390) as watched:
+            found = check(watched.page) if check else []
+            return found + site_checks.network_faults(watched, base)
+
+    return look
+
+
+GOOD = '<p>Text and <a href="#there">a link</a>.</p><h2 id="there">There</h2>'
+
+
+def test_a_good_page_has_no_fault(faults):
+    for check in (site_checks.math_faults, site_checks.scroll_faults, site_checks.player_faults,
+                  site_checks.axe_faults):
+        assert faults(GOOD, check) == []
+
+
+def test_a_foreign_picture_is_found(faults):
+    body = GOOD + '<img src="http://127.0.0.2:9/picture.png" alt="foreign">'
+    assert any("policy violated: img-src" in f for f in faults(body))
+    assert any("foreign request: http://127.0.0.2:9/" in f for f in faults(body, policy=""))
+
+
+def test_a_script_error_is_found(faults):
+    assert any("console: " in f and "nothing" in f for f in faults(GOOD + "<script>nothing()</script>"))
+    assert faults(GOOD + '<script>console.error("an error")</script>') == ["console: an error"]
+
+
+def test_a_missing_file_is_found(faults):
+    assert any("failed request" in f and "404" in f for f in faults(GOOD + '<img src="lost.png" alt="lost">'))
+
+
+def test_a_violation_of_the_policy_is_found(faults):
+    body = GOOD + '<script>try { eval("1") } catch (e) {}</script>'
+    assert any("policy violated: script-src" in f for f in faults(body))
+
+
+def test_sideways_scroll_is_found(faults):
+    found = faults(GOOD + '<div class="wide" style="width: 600px">wide</div>', site_checks.scroll_faults)
+    assert found and "div.wide" in found[0]
+    inside = '<div style="overflow-x: auto" tabindex="0"><div style="width: 600px">wide</div></div>'
+    assert faults(GOOD + inside, site_checks.scroll_faults) == []
+
+
+def test_broken_mathematics_is_found(faults):
+    source = '<span class="math notranslate">\\(x\\)</span>'
+    assert faults(source, site_checks.math_faults) == ["mathematics: 0 of 1 formulas rendered"]
+    broken = '<span class="math notranslate"><mjx-container><mjx-merror></mjx-merror></mjx-container></span>'
+    assert faults(broken, site_checks.math_faults) == ["mathematics: 1 formulas broken"]
+
+
+def test_an_inaccessible_page_is_found(faults):
+    found = faults('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="><input type="text">', site_checks.axe_faults)
+    assert any(f.startswith("axe image-alt") for f in found)
+    assert any(f.startswith("axe label") for f in found)
+
+
+def test_a_theme_that_does_not_follow_the_system_is_found(faults):
+    found = faults(GOOD, lambda page: site_checks.theme_faults(page, "dark"))
+    assert found == ["the theme does not follow the system to dark"]
+
+
+# --- the frame player
+
+FRAMES = "".join(f'<figure class="rn-frame"{" hidden" if k else ""}>frame {k}</figure>' for k in range(4))
+PLAYER = f"""<frame-player label="step" values='["0", "1", "30", "100"]' start="1">{FRAMES}</frame-player>"""
+
+
+def player(attributes="", content=PLAYER):
+    script = (ROOT / "interactive" / "frame-player.js").read_text(encoding="utf-8")
+    return {"body": content, "head": f"<style>figure[hidden] {{ display: none }}</style><script>{script}</script>"}
+
+
+def test_a_player_works_and_is_accessible(faults):
+    assert faults(check=site_checks.player_faults, **player()) == []
+    assert faults(check=site_checks.axe_faults, **player()) == []
+
+
+def test_a_player_that_does_not_move_is_found(faults):
+    still = '<frame-player><figure class="rn-frame">0</figure><figure class="rn-frame" hidden>1</figure>' \
+            '<input type="range" aria-label="step" max="1"></frame-player>'
+    found = faults(still, site_checks.player_faults)
+    assert any("frame player 1" in f for f in found)
+    assert faults("<frame-player></frame-player>", site_checks.player_faults) == ["frame player 1: no slider"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_the_state_of_a_player_is_in_the_address(chromium, tmp_path, scheme):
+    write(tmp_path, **player())
+    with site_browser.served(tmp_path) as web:
+        base = web if scheme == "http" else site_browser.file_address(tmp_path)
+        with site_browser.opened(chromium, base + "index.html#player1=30") as watched:
+            page = watched.page
+            assert page.locator("figure.rn-frame:visible").inner_text() == "frame 2"
+            assert page.locator("input").get_attribute("aria-valuetext") == "step 30"
+            page.get_by_role("button", name="Next, step").click()
+            assert page.url.endswith("#player1=100")
+            page.get_by_role("button", name="Next, step").press("Enter")
+            assert page.locator("figure.rn-frame:visible").inner_text() == "frame 3"
+            page.get_by_role("button", name="Reset, step").click()
+            assert page.locator("figure.rn-frame:visible").inner_text() == "frame 1"
+            assert "#" not in page.url
+            assert watched.errors == []
+
+
+def test_a_player_without_scripts_shows_its_first_picture(chromium, tmp_path):
+    write(tmp_path, **player())
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site_browser.file_address(tmp_path) + "index.html")
+    assert page.locator("figure.rn-frame:visible").all_inner_texts() == ["frame 0"]
+    context.close()
+
+
+# --- the checks that need no browser
+
+
+def test_static_checks_find_each_fault(tmp_path):
+    write(tmp_path, '<a href="lost.html">x</a><a href="other.html#lost">x</a><a href="https://example.org/">fine</a>'
+                    '<img src="https://example.org/a.png" alt=""><img src="lost.png" alt="">')
+    write(tmp_path, '<p id="here" style="background: url(https://example.org/b.png)">x</p><a href="#here">x</a>'
+                    '<a href="index.html#player1=30">x</a>', "other.html", policy="")
+    (tmp_path / "style.css").write_text('@import "https://example.org/c.css";')
+    assert check_site.static_faults(tmp_path) == [
+        "index.html: loads https://example.org/a.png from another host",
+        "index.html: lost.png does not exist",
+        "index.html: lost.html does not exist",
+        "index.html: other.html#lost has no such anchor",
+        "other.html: no Content-Security-Policy",
+        "other.html: a style loads from another host",
+        "style.css: loads from another host",
+    ]
+
+
+def test_the_command_fails_with_a_line_for_each_fault(tmp_path, capsys):
+    write(tmp_path, '<a href="lost.html">x</a>')
+    assert check_site.main(["--static", "--site", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "index.html: lost.html does not exist\n"
+    write(tmp_path, GOOD)
+    assert check_site.main(["--static", "--site", str(tmp_path)]) == 0
+    assert check_site.main(["--static", "--site", str(tmp_path / "none")]) == 2
+
+
+# --- the book
+
+
+def test_the_built_site_without_a_browser():
+    if not (SITE / "index.html").is_file():
+        skip_or_fail("the book is not built: make book")
+    assert check_site.static_faults(SITE) == []
+
+
+def test_the_built_site_in_the_browser(chromium):
+    if not (SITE / "index.html").is_file():
+        skip_or_fail("the book is not built: make book")
+    found, log = site_checks.browser_faults(chromium, SITE, check_site.pages_of(SITE))
+    assert found == []
+    assert {visit["base"] for visit in log} == {"http", "file"}
