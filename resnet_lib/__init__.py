@@ -1,7 +1,8 @@
 """resnet_lib: the small library behind *Residual Networks by Experiment*.
 
-Modules, each importing only those before it: blocks, nets, data, probes, train, records,
-experiments, plots, widgets. Import what a cell needs: ``from resnet_lib import nets, experiments``.
+Modules, each importing only those before it: blocks, nets, sources, download, data, probes, files,
+recipe, train, records, runner, experiments, plots, widgets. Import what a cell needs:
+``from resnet_lib import nets, experiments``.
 """
 
 __version__ = "0.1.0"

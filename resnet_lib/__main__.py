@@ -93,9 +93,17 @@ def _data(args) -> int:
     from . import data
 
     names = args.names or [n for n in data.NAMES if n != "digits"]
-    for name, wrote in data.download_all(names).items():
-        print(f"{data.TITLES[name]}: {'downloaded and checked' if wrote else 'here already, checked'}")
-    return FINISHED
+    for name in names:
+        data.available(name)  # an unknown name is refused before anything is fetched
+    failed = False
+    for name in names:
+        try:
+            wrote = data.download_all([name])[name]
+            print(f"{data.TITLES[name]}: {'downloaded and checked' if wrote else 'here already, checked'}")
+        except (ValueError, OSError) as error:  # one set's host may be down and another's not
+            failed = True
+            print(f"error: {error}", file=sys.stderr)
+    return FAILED if failed else FINISHED
 
 
 def _env(_args) -> int:

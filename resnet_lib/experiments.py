@@ -77,7 +77,8 @@ RATES = (0.005, 0.015, 0.15)  # the sweep around QUICK.lr
 def _quick_degradation() -> dict[str, Variant]:
     narrow = _plain(56, width=8)
     controls = {
-        "plain-56-3x": Variant(narrow, {"steps": 3 * QUICK.steps, "eval_every": 48}, "three times the steps", seeds=(0,)),
+        "plain-56-3x": Variant(narrow, {"steps": 3 * QUICK.steps, "eval_every": 48}, "three times the steps",
+                               seeds=(0,)),
         "plain-56-warmup": Variant(narrow, {"warmup_steps": 48, "warmup_lr": QUICK.lr / 10},
                                    "the first 48 steps at a tenth of the rate", seeds=(0,)),
     }
@@ -90,8 +91,8 @@ def _paper_degradation() -> dict[str, Variant]:
     main = _pairs((20, 56, 32, 44))
     deepest = {"plain-110": Variant(_plain(110), WARM_110), "residual-110": Variant(_residual(110), WARM_110)}
     # He15 §4.1 reports, for ImageNet, that three times the steps left the degradation as it was
-    longer = Variant(_plain(56), {"steps": 192_000, "drops": (96_000, 144_000), "probe_steps": (0, 1, 30, 96_000, 192_000)},
-                     "three times the steps", seeds=(0,))
+    tripled = {"steps": 192_000, "drops": (96_000, 144_000), "probe_steps": (0, 1, 30, 96_000, 192_000)}
+    longer = Variant(_plain(56), tripled, "three times the steps", seeds=(0,))
     exempt = {f"residual-{d}-decay-weights": Variant(_residual(d), {"decay_all": False},
                                                      "no weight decay on batch norm and biases") for d in (20, 56)}
     return main | deepest | {"plain-56-3x": longer} | exempt
@@ -134,7 +135,8 @@ FASHION = Recipe(steps=2_350, batch=256, lr=0.05, momentum=0.0, weight_decay=0.0
                  normalize="unit", init="xavier", eval_every=235)
 FASHION_NETS = {
     "d2l-resnet-18": Variant({"name": "d2l_resnet18"}, note="biases on all convolutions, bare shortcuts"),
-    "resnet-18": Variant({"name": "resnet", "depth": 18, "num_classes": 10, "in_channels": 1}, note="torchvision's layout"),
+    "resnet-18": Variant({"name": "resnet", "depth": 18, "num_classes": 10, "in_channels": 1},
+                         note="torchvision's layout"),
 }
 FASHION_D2L = Experiment(
     "fashion_d2l", "What does ResNet-18 reach on pictures of clothes, and does the layout matter?", "fashion_mnist",
@@ -144,7 +146,8 @@ FASHION_D2L = Experiment(
 
 # --- ResNet-18 on CIFAR-10 --------------------------------------------------------------------------
 
-CIFAR18 = Recipe(steps=19_550, lr=1e-3, weight_decay=0.0, drops=(), augment="none", normalize="symmetric", eval_every=391)
+CIFAR18 = Recipe(steps=19_550, lr=1e-3, weight_decay=0.0, drops=(), augment="none", normalize="symmetric",
+                 eval_every=391)
 CIFAR18_NETS = {
     "pool": Variant({"name": "cifar_resnet18"}, note="3×3 stem, then the ImageNet net's max-pooling"),
     "no-pool": Variant({"name": "cifar_resnet18", "pool": False}, note="without the max-pooling"),
@@ -154,15 +157,16 @@ CIFAR18_NETS = {
 }
 
 
-def _he_drops(*drops: int) -> dict[str, Variant]:
+def _he(**changes) -> dict[str, Variant]:
     he = CIFAR18_NETS["he-recipe"]
-    return CIFAR18_NETS | {"he-recipe": replace(he, changes={**he.changes, "drops": drops})}
+    return CIFAR18_NETS | {"he-recipe": replace(he, changes={**he.changes, **changes})}
 
 
 CIFAR_RESNET18 = Experiment(
     "cifar_resnet18", "How far does ResNet-18 get on CIFAR-10, and what do pooling and recipe cost?", "cifar10",
-    {"quick": Tier(_he_drops(4, 6), replace(CIFAR18, steps=8, batch=64, eval_every=4), size=16, n_train=512, n_test=256),
-     "short": Tier(_he_drops(1_955, 2_933), replace(CIFAR18, steps=3_910), size=32),
+    {"quick": Tier(_he(lr=0.02, drops=(4, 6)), replace(CIFAR18, steps=8, batch=64, eval_every=4), size=16, n_train=512,
+                   n_test=256),
+     "short": Tier(_he(drops=(1_955, 2_933)), replace(CIFAR18, steps=3_910), size=32),
      "paper": Tier(CIFAR18_NETS, CIFAR18, size=32, seeds=(0, 1, 2))})
 
 # --- the 6n + 2 net with Adam -----------------------------------------------------------------------
@@ -255,8 +259,9 @@ def find(name: str, tier: str, variant: str) -> list[Record]:
         if path.exists():
             record = read(path)
             if not _declares(declared, variant, record):
-                raise StaleRecord(f"{path}: stale: {name} no longer declares this net or recipe at tier {tier}. Record it "
-                                  f"again: python -m resnet_lib run {name} --tier {tier} --variants {variant} --record")
+                raise StaleRecord(f"{path}: stale: {name} no longer declares this net or recipe at tier {tier}. Record "
+                                  f"it again: python -m resnet_lib run {name} --tier {tier} --variants {variant} "
+                                  f"--record")
             found.append(record)
     return found
 

@@ -208,7 +208,7 @@ def svg(figure: Figure, alt: str) -> str:
     prefix = "f" + hashlib.sha256((alt + text).encode()).hexdigest()[:8]
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = re.sub(r'(?:xlink:)?href="#', f'href="#{prefix}-', text)
     head, rest = text.split(">", 1)
     head = re.sub(r' (width|height|version|xmlns:xlink)="[^"]*"', "", head)
     label = f' role="img" aria-label="{escape(alt)}" stroke-linejoin="round" stroke-linecap="butt">'

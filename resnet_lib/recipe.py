@@ -1,6 +1,6 @@
 """`Recipe`: what is trained, all that changes the result. `Execution`: how, which does not."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import math
 import platform
 
@@ -49,6 +49,10 @@ class Recipe:
             raise ValueError(f"validation must be in [0, 1), got {self.validation!r}")
         for name in ("drops", "probe_steps"):  # lists come back from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def to_json(self) -> dict:
+        """The fields as JSON holds them: lists instead of tuples."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def lr_at(self, step: int) -> float:
         """The learning rate of the update that follows ``step`` finished ones."""

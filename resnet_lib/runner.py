@@ -90,7 +90,7 @@ def find_record(job: Job) -> records.Record | None:
 def _record(job: Job, rows: list, probes: list, segments: list) -> records.Record:
     commit, dirty = records.commit()
     return records.Record(job.experiment, job.tier, job.variant, job.seed, job.recipe_id,
-                          job.recipe and asdict(job.recipe), job.net, job.identity, segments, rows, probes,
+                          job.recipe and job.recipe.to_json(), job.net, job.identity, segments, rows, probes,
                           commit, dirty, live=True)
 
 
@@ -125,6 +125,8 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
                   file=sys.stderr, flush=True)
         lock.acquire()
     try:
+        for part in job.live().parent.glob(f"{job.live('').name}*.part"):  # what a killed process left
+            part.unlink()
         record = find_record(job)
         if record is None:
             record = _count(job) if job.recipe is None else _train(job, execution, resume, deadline, progress, stopped)

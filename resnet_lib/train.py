@@ -36,7 +36,7 @@ def run_id(spec: dict, recipe: Recipe | None, identity: dict) -> str:
 
     ``recipe`` is None where nothing is trained.
     """
-    content = {"net": spec, "recipe": recipe and asdict(recipe), "data": identity, "semantics": SEMANTICS}
+    content = {"net": spec, "recipe": recipe and recipe.to_json(), "data": identity, "semantics": SEMANTICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -236,7 +236,7 @@ class Run:
     def state_dict(self) -> dict:
         """All that is needed to go on elsewhere: tensors and plain Python values only."""
         mid_epoch = self.at % self.batches_per_epoch != 0
-        return {"recipe_id": self.recipe_id, "spec": self.spec, "recipe": asdict(self.recipe),
+        return {"recipe_id": self.recipe_id, "spec": self.spec, "recipe": self.recipe.to_json(),
                 "data": self.images.identity(), "semantics": SEMANTICS, "at": self.at,
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
                 # mid-epoch the state before the epoch's draw, so that the same order is drawn again
@@ -261,7 +261,7 @@ class Run:
         self._open_segment = None
 
     def _difference(self, state: dict) -> str:
-        mine = {"spec": self.spec, "recipe": json.loads(json.dumps(asdict(self.recipe))),
+        mine = {"spec": self.spec, "recipe": self.recipe.to_json(),
                 "data": self.images.identity(), "semantics": SEMANTICS}
         found = []
         for part, ours in mine.items():

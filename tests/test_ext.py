@@ -90,7 +90,7 @@ def test_what_an_expression_shows(three_seeds, expression, text):
         ("degradation/slow/plain-56:train_error", ["unknown tier", "quick"]),
         ("degradation/quick/plain-21:train_error", ["unknown variant", "plain-20, plain-56"]),
         ("degradation/quick/plain-56:accuracy", ["unknown field", "train_error", "seconds"]),
-        ("degradation/quick/plain-110:train_error", ["no valid record", "python -m resnet_lib run degradation"]),
+        ("degradation/quick/plain-110:train_error", ["no valid record", "resnet_lib run degradation"]),
         ("degradation/quick/plain-56:train_error|max", ["unknown modifier", "std"]),
         ("degradation/quick:train_error", ["mixes variants"]),
         ("degradation/quick/plain-56", ["no :field"]),
@@ -137,7 +137,8 @@ def test_durations(seconds, text):
     assert values.duration(seconds).replace("\u00a0", " ") == text
 
 
-@pytest.mark.parametrize("value, text", [(0.5, "0.5"), (64000, "64,000"), (-3.14159, "−3.14"), (1.5e-5, "1.5·10⁻⁵")])
+@pytest.mark.parametrize("value, text", [(0.5, "0.5"), (64000, "64,000"), (-3.14159, "−3.14"),
+                                         (1.5e-5, "1.5·10⁻⁵")])
 def test_numbers(value, text):
     assert values.number("loss", value) == text
 
@@ -221,6 +222,7 @@ extensions = ["myst_parser", "sphinx_book_theme", "resnet_book"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 html_theme = "sphinx_book_theme"
 html_title = "A book"
+templates_path = []
 """
 PAGE = """# Title
 
@@ -258,8 +260,8 @@ class Book:
         warnings = io.StringIO()
         with docutils_namespace():
             app = sphinx_application.Sphinx(
-                self.folder, self.folder, self.folder / "_build/html", self.folder / "_build/.doctrees", "html",
-                confoverrides={}, status=None, warning=warnings)
+                self.folder, self.folder, self.folder / "_build/html", self.folder / "_build/.doctrees",
+                "html", confoverrides={}, status=None, warning=warnings)
             app.build()
         return (self.folder / "_build/html/index.html").read_text(encoding="utf-8"), warnings.getvalue()
 
@@ -303,6 +305,15 @@ def test_a_page_is_written_again_when_a_run_has_changed(book, three_seeds):
     run.write_text('{"changed": true}')
     html, _ = book.build(other)
     assert "11.1" in html
+
+
+def test_a_changed_script_reaches_the_site_though_no_page_has_changed(book, three_seeds):
+    before, _ = book.build(three_seeds)
+    (book.folder / "interactive" / "frame-player.js").write_text("// another player")
+    after, _ = book.build(three_seeds)
+    copied = book.folder / "_build/html/_static/interactive/frame-player.js"
+    assert copied.read_text() == "// another player"
+    assert before != after, "the address of the script carries its checksum"
 
 
 def test_an_unknown_element_names_those_there_are(book, three_seeds):

@@ -182,7 +182,8 @@ def test_decay_exempts_biases_and_batch_norm_only_if_told():
 
 
 @pytest.mark.parametrize("changes, word", [
-    ({"optimizer": "sdg"}, "sgd, adam"), ({"augment": "flip"}, "none, crop_flip"), ({"normalize": "zscore"}, "pixel_mean"),
+    ({"optimizer": "sdg"}, "sgd, adam"), ({"augment": "flip"}, "none, crop_flip"),
+    ({"normalize": "zscore"}, "pixel_mean"),
     ({"steps": 0}, "at least 1"), ({"lr": float("nan")}, "positive"), ({"validation": 1.0}, "[0, 1)"),
 ])
 def test_bad_recipes(changes, word):

@@ -35,8 +35,8 @@ HERE = Path(__file__).parent
 
 def configure(app, config):
     """Theme options; here because `html_theme_options` in _config.yml would wipe what Jupyter Book sets."""
-    config.templates_path.append(str(HERE / "templates"))
-    options = config.html_theme_options
+    config.templates_path = [*config.templates_path, str(HERE / "templates")]
+    options = config.html_theme_options = dict(config.html_theme_options)
     options.update(
         navbar_persistent=[],
         show_toc_level=2,
@@ -51,6 +51,8 @@ def configure(app, config):
     if not has_address:
         options["launch_buttons"] = {}
     config.resnet_book_code = _hash(HERE.rglob("*.*"))
+    source = Path(app.srcdir)
+    config.resnet_book_assets = _hash([*(source / "_static").rglob("*"), *(source / "interactive").glob("*")])
 
 
 def _hash(paths):
@@ -87,8 +89,10 @@ def finish(app, exception):
 
 
 def setup(app):
-    # A change of this extension makes all pages new, without a word of `make clean` in the manual.
+    # A change of this extension reads all pages again; one of a style or script writes them again, which
+    # Sphinx would put off, with the copying of the file itself, until some page changes.
     app.add_config_value("resnet_book_code", "", "env", str)
+    app.add_config_value("resnet_book_assets", "", "html", str)
     # Jupyter Book sets this even where its extension for comments is not loaded.
     app.add_config_value("comments_config", {}, "", dict)
     app.connect("config-inited", configure)

@@ -41,8 +41,9 @@ def chromium():
 def write(folder, body, name="index.html", head="", policy=POLICY):
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
     (folder / name).write_text(
-        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">{meta}<title>A page</title>'
-        f'<link rel="icon" href="data:,">{head}</head><body><main><h1>A page</h1>{body}</main></body></html>',
+        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">{meta}'
+        f'<title>A page</title><link rel="icon" href="data:,">{head}</head>'
+        f'<body><main><h1>A page</h1>{body}</main></body></html>',
         encoding="utf-8")
 
 
@@ -104,7 +105,8 @@ def test_broken_mathematics_is_found(faults):
 
 
 def test_an_inaccessible_page_is_found(faults):
-    found = faults('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="><input type="text">', site_checks.axe_faults)
+    body = '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="><input type="text">'
+    found = faults(body, site_checks.axe_faults)
     assert any(f.startswith("axe image-alt") for f in found)
     assert any(f.startswith("axe label") for f in found)
 
@@ -120,9 +122,10 @@ FRAMES = "".join(f'<figure class="rn-frame"{" hidden" if k else ""}>frame {k}</f
 PLAYER = f"""<frame-player label="step" values='["0", "1", "30", "100"]' start="1">{FRAMES}</frame-player>"""
 
 
-def player(attributes="", content=PLAYER):
+def player():
     script = (ROOT / "interactive" / "frame-player.js").read_text(encoding="utf-8")
-    return {"body": content, "head": f"<style>figure[hidden] {{ display: none }}</style><script>{script}</script>"}
+    style = "<style>figure[hidden] { display: none }</style>"
+    return {"body": PLAYER, "head": f"{style}<script>{script}</script>"}
 
 
 def test_a_player_works_and_is_accessible(faults):
@@ -170,10 +173,11 @@ def test_a_player_without_scripts_shows_its_first_picture(chromium, tmp_path):
 
 
 def test_static_checks_find_each_fault(tmp_path):
-    write(tmp_path, '<a href="lost.html">x</a><a href="other.html#lost">x</a><a href="https://example.org/">fine</a>'
-                    '<img src="https://example.org/a.png" alt=""><img src="lost.png" alt="">')
-    write(tmp_path, '<p id="here" style="background: url(https://example.org/b.png)">x</p><a href="#here">x</a>'
-                    '<a href="index.html#player1=30">x</a>', "other.html", policy="")
+    write(tmp_path, '<a href="lost.html">x</a><a href="other.html#lost">x</a>'
+                    '<a href="https://example.org/">fine</a><img src="https://example.org/a.png" alt="">'
+                    '<img src="lost.png" alt="">')
+    write(tmp_path, '<p id="here" style="background: url(https://example.org/b.png)">x</p>'
+                    '<a href="#here">x</a><a href="index.html#player1=30">x</a>', "other.html", policy="")
     (tmp_path / "style.css").write_text('@import "https://example.org/c.css";')
     assert check_site.static_faults(tmp_path) == [
         "index.html: loads https://example.org/a.png from another host",

@@ -1,0 +1,212 @@
+"""What happens to runs when processes are killed, disks are full and files are wrong."""
+
+from pathlib import Path
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT, cli
+
+VARIANT = "plain-56"
+WORDS = ("run", "degradation", "--variants", VARIANT, "--seeds", "0")
+
+
+def start(home: Path, *words: str) -> subprocess.Popen:
+    env = {**os.environ, "RESNET_LIB_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-m", "resnet_lib", *words], env=env, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def store(home: Path) -> Path:
+    return home / "_build" / "runs" / "degradation" / "quick"
+
+
+def the_record(home: Path) -> dict:
+    path, = store(home).glob(f"{VARIANT}-s0.*.json")
+    return json.loads(path.read_text())
+
+
+def wait_for(pattern: str, home: Path, process: subprocess.Popen) -> Path:
+    """The first file that matches in the store; the process must still be alive until it is there."""
+    while True:
+        found = list(store(home).glob(pattern))
+        if found:
+            return found[0]
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_ten_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir(), killed.mkdir()
+    assert cli(*WORDS, home=whole).returncode == 0
+    random.seed(0)
+    kills = 0
+    while kills < 10:
+        process = start(killed, *WORDS, "--resume")
+        before = {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")} if store(killed).exists() else {}
+        # half of the kills fall anywhere, even before the first step; half after this process has made progress
+        try:
+            process.wait(timeout=random.uniform(0.2, 6))
+        except subprocess.TimeoutExpired:
+            pass
+        if kills % 2:
+            while process.poll() is None and before == {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")}:
+                time.sleep(0.01)
+        if process.poll() is not None:  # finished before the ten were used up: begin again, the kills go on counting
+            assert process.returncode == 0, process.stderr.read()
+            assert the_record(killed)["rows"] == the_record(whole)["rows"]
+            for path in store(killed).iterdir():
+                path.unlink()
+            continue
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert cli(*WORDS, "--resume", home=killed).returncode == 0
+    ours, theirs = the_record(killed), the_record(whole)
+    assert ours["rows"] == theirs["rows"] and ours["probes"] == theirs["probes"]
+    assert len(ours["segments"]) > 1
+    assert {p.suffix for p in store(killed).iterdir()} == {".json", ".lock"}  # no checkpoint, no half-written file
+
+
+@pytest.mark.slow
+def test_two_runs_of_the_same_id_train_once(tmp_path):
+    first = start(tmp_path, *WORDS)
+    wait_for("*.ckpt", tmp_path, first)
+    second = cli(*WORDS, home=tmp_path)
+    out, err = first.communicate(timeout=300)
+    assert first.returncode == 0 and second.returncode == 0, (err, second.stderr)
+    assert "is being trained by another process" in second.stderr
+    assert second.stdout == out
+    assert len(the_record(tmp_path)["segments"]) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_worker_gets_one_line_and_the_other_runs_stay(tmp_path):
+    words = ("run", "degradation", "--variants", "plain-20,plain-56", "--seeds", "0", "--workers", "2")
+    process = start(tmp_path, *words)
+    wait_for("plain-56*.ckpt", tmp_path, process)
+    workers = children(process.pid, "spawn_main")
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert err.strip().splitlines()[-1].startswith("error: a worker process was killed") and "--resume" in err
+    assert "Traceback" not in err
+    again = cli(*words, "--resume", home=tmp_path)
+    assert again.returncode == 0 and len(again.stdout.splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_workers_die_with_their_parent(tmp_path):
+    process = start(tmp_path, "run", "degradation", "--variants", "plain-20,plain-56", "--seeds", "0", "--workers", "2")
+    wait_for("plain-56*.ckpt", tmp_path, process)
+    workers = children(process.pid, "spawn_main")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+                   for pid in workers):
+            return
+        time.sleep(0.1)
+    pytest.fail("workers outlived their parent by 20 s")
+
+
+def children(parent: int, word: str) -> list[int]:
+    """Process ids of the children whose command line holds ``word`` (Linux)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat, line = (entry / "stat").read_text(), (entry / "cmdline").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == parent and word in line:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_with_one_line_and_the_run_can_go_on(tmp_path):
+    """A tmpfs of 3 MB in a mount namespace of its own holds one checkpoint of plain-56 but not two."""
+    script = ("mount -t tmpfs -o size=3m none {0} && exec {1} -m resnet_lib run degradation --variants plain-56 --seeds 0"
+              ).format(tmp_path, sys.executable)
+    if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True).returncode:
+        pytest.skip("mount namespaces are not allowed here")
+    env = {**os.environ, "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: plain-56-s0: the checkpoint at step")
+    assert "the checkpoint before it is kept" in done.stderr and "--resume" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A home with the checkpoint of an unfinished plain-20 run."""
+    home = tmp_path_factory.mktemp("unfinished")
+    done = cli("run", "degradation", "--variants", "plain-20", "--seeds", "0", "--budget", "0", home=home)
+    assert done.returncode == 3 and "--resume" in done.stdout
+    path, = store(home).glob("*.ckpt")
+    return home, path
+
+
+@pytest.mark.slow
+def test_resume_from_another_recipes_checkpoint(checkpoint):
+    home, path = checkpoint
+    before = path.read_bytes()
+    done = cli("run", "degradation", "--variants", "plain-20", "--seeds", "1", "--resume", str(path), home=home)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "belongs to another run: seed 0 there, 1 here" in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_run_moves_to_another_folder_as_one_file(checkpoint, tmp_path):
+    home, path = checkpoint
+    moved = tmp_path / "run.ckpt"
+    moved.write_bytes(path.read_bytes())
+    words = ("run", "degradation", "--variants", "plain-20", "--seeds", "0")
+    assert cli(*words, "--resume", str(moved), home=tmp_path).returncode == 0
+    assert cli(*words, home=tmp_path / "from the start").returncode == 0
+    rows = [json.loads(next(store(h).glob("*.json")).read_text()) for h in (tmp_path, tmp_path / "from the start")]
+    assert rows[0]["rows"] == rows[1]["rows"]
+    assert [len(r["segments"]) for r in rows] == [2, 1]
+
+
+@pytest.mark.parametrize("damage, word", [
+    (lambda text: text[: len(text) // 2], "not JSON"),
+    (lambda text: text.replace('"parameters"', '"parameter"'), "rows[0]"),
+    (lambda text: text.replace('"seed": 0', '"seed": -1'), "seed"),
+])
+def test_a_damaged_record_in_the_store_is_named_and_left_alone(tmp_path, damage, word):
+    words = ("run", "imagenet_family", "--variants", "resnet-18")
+    assert cli(*words, home=tmp_path).returncode == 0
+    path = next((tmp_path / "_build/runs/imagenet_family/quick").glob("*.json"))
+    path.write_text(damage(path.read_text()))
+    before = path.read_bytes()
+    done = cli(*words, home=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert str(path) in done.stderr and word in done.stderr and "run the experiment again" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_home_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = cli("run", "imagenet_family", "--variants", "resnet-18", home=tmp_path / "file" / "home")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "file" in done.stderr
+
+
+def test_cuda_where_there_is_none(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = cli("run", "degradation", "--device", "cuda", home=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--device cpu" in done.stderr

@@ -1,0 +1,164 @@
+"""Declarations, ids, the stores, and the runner in one process and in several."""
+
+from dataclasses import replace
+import json
+
+import pytest
+
+from resnet_lib import experiments, nets, records, runner
+from resnet_lib.recipe import Execution, Recipe
+from resnet_lib.train import Run
+
+ONE = Execution(device="cpu", threads=1)
+
+
+@pytest.fixture
+def tiny(home, monkeypatch):
+    """The degradation experiment with a quick tier of a second: other sizes, the same code."""
+    variants = {name: experiments.Variant({"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4})
+                for name, residual in (("plain-8", False), ("residual-8", True))}
+    recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), augment="none", eval_every=2)
+    tier = experiments.Tier(variants, recipe, size=8, n_train=100, n_test=50, seeds=(0, 1), execution=ONE)
+    declared = replace(experiments.DEGRADATION, tiers={"quick": tier, "paper": tier})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+    return home
+
+
+def test_six_experiments_in_full():
+    assert set(experiments.EXPERIMENTS) == {"degradation", "mnist_simple", "fashion_d2l", "cifar_resnet18",
+                                            "cifar_keras_v1", "imagenet_family"}
+    for name, experiment in experiments.EXPERIMENTS.items():
+        assert experiment.name == name and tuple(experiment.tiers) == experiments.TIERS
+        for tier in experiment.tiers.values():
+            for variant in tier.variants.values():
+                nets.complete(variant.net)
+                if tier.recipe:
+                    replace(tier.recipe, **variant.changes)  # every change is a field of the recipe, and valid
+
+
+def test_the_paper_recipe_of_the_central_experiment():
+    tier = experiments.DEGRADATION.tiers["paper"]
+    r = tier.recipe
+    assert (r.optimizer, r.lr, r.momentum, r.weight_decay, r.batch, r.steps, r.drops, r.drop_factor) == (
+        "sgd", 0.1, 0.9, 1e-4, 128, 64_000, (32_000, 48_000), 0.1)
+    assert (r.augment, r.normalize, r.init, r.warmup_steps) == ("crop_flip", "pixel_mean", "he", 0)
+    assert (tier.n_train, tier.size) == (None, 32)
+    assert tier.seeds == (0, 1, 2)
+    assert tier.variants["residual-110"].changes == {"warmup_steps": 400, "warmup_lr": 0.01}
+    for depth in (20, 32, 44, 56, 110):
+        for kind, residual in (("plain", False), ("residual", True)):
+            net = nets.complete(tier.variants[f"{kind}-{depth}"].net)
+            assert (net["depth"], net["residual"], net["width"], net["shortcut"]) == (depth, residual, 16, "A")
+
+
+def test_epochs_of_the_reference_systems():
+    steps = {name: e.tiers["paper"].recipe for name, e in experiments.EXPERIMENTS.items() if e.tiers["paper"].recipe}
+    assert steps["mnist_simple"].steps == 26 * -(-60_000 // 64)
+    assert steps["fashion_d2l"].steps == 10 * -(-60_000 // 256)
+    assert steps["cifar_resnet18"].steps == 50 * -(-50_000 // 128)
+    assert steps["cifar_keras_v1"].steps == 20 * -(-45_000 // 128)
+
+
+def test_a_run_is_found_again_and_not_trained_twice(tiny, monkeypatch):
+    first = experiments.run("degradation", "quick", seeds=None)
+    assert [f"{r.variant}-s{r.seed}" for r in first] == ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
+    monkeypatch.setattr(runner, "Run", None)  # training again would now fail
+    assert experiments.run("degradation", "quick", seeds=None) == first
+    assert all(r.live for r in first)
+
+
+def test_record_of_the_runner_equals_a_run_by_hand(tiny):
+    record, = experiments.run("degradation", "quick", (1,), ["residual-8"])
+    job = experiments.job("degradation", "quick", "residual-8", 1)
+    by_hand = Run(nets.build(job.net), job.pictures.load(), job.recipe, ONE)
+    assert list(by_hand) == record.rows and by_hand.recipe_id == record.recipe_id
+
+
+def test_id_depends_on_seed_recipe_net_and_data(tiny, monkeypatch):
+    ids = {experiments.job("degradation", "quick", v, s).recipe_id for v in ("plain-8", "residual-8") for s in (0, 1)}
+    assert len(ids) == 4
+    before = experiments.job("degradation", "quick", "plain-8", 0).recipe_id
+    tier = experiments.EXPERIMENTS["degradation"].tiers["quick"]
+    faster = replace(tier.recipe, lr=0.06)
+    for changed in (replace(tier, n_train=99), replace(tier, size=9), replace(tier, recipe=faster)):
+        declared = replace(experiments.DEGRADATION, tiers={"quick": changed})
+        monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+        assert experiments.job("degradation", "quick", "plain-8", 0).recipe_id != before
+    # how a run is carried out is not part of it
+    declared = replace(experiments.DEGRADATION, tiers={"quick": replace(tier, execution=Execution(threads=2))})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+    assert experiments.job("degradation", "quick", "plain-8", 0).recipe_id == before
+
+
+def test_find_prefers_live_and_takes_committed(tiny):
+    assert experiments.find("degradation", "quick", "plain-8") == []
+    live = experiments.run("degradation", "quick", None, ["plain-8"])
+    for r in live:
+        records.write(r, records.recorded_root() / "degradation" / "quick" / f"plain-8-s{r.seed}.json")
+    assert [r.live for r in experiments.find("degradation", "quick", "plain-8")] == [True, True]
+    for path in (records.live_root() / "degradation" / "quick").glob("*.json"):
+        path.unlink()
+    found = experiments.find("degradation", "quick", "plain-8")
+    assert found == live and [r.live for r in found] == [False, False]
+    assert records.load("degradation", "quick") == found
+
+
+def test_a_committed_record_of_an_older_declaration_is_refused_with_the_reason(tiny, monkeypatch):
+    record, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    records.write(record, records.recorded_root() / "degradation" / "paper" / "plain-8-s0.json")
+    tier = experiments.EXPERIMENTS["degradation"].tiers["paper"]
+    declared = replace(experiments.DEGRADATION, tiers={"paper": replace(tier, recipe=replace(tier.recipe, lr=0.07))})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+    with pytest.raises(records.StaleRecord, match="no longer declares"):
+        experiments.find("degradation", "paper", "plain-8")
+
+
+def test_budget_stops_and_resume_gives_the_same_rows(tiny):
+    whole, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    job = experiments.job("degradation", "quick", "plain-8", 0)
+    job.live().unlink()
+    assert experiments.run("degradation", "quick", (0,), ["plain-8"], budget=0) == []
+    assert job.live("ckpt").exists() and not job.live().exists()
+    again, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    assert again.rows == whole.rows and len(again.segments) == 2 and not job.live("ckpt").exists()
+
+
+def test_imagenet_family_is_counted(home):
+    record, = experiments.run("imagenet_family", "quick", (0,), ["resnet-18"])
+    assert record.final["parameters"] == nets.IMAGENET_COST[18][0]
+    assert round(record.final["macs"] / 1e9, 3) == nets.IMAGENET_COST[18][1]
+    assert experiments.run("imagenet_family", "quick", (0,), ["resnet-18"]) == [record]
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: experiments.run("degradaton"), "degradation, mnist_simple"),
+    (lambda: experiments.run("degradation", "fast"), "quick, short, paper"),
+    (lambda: experiments.run("degradation", variants=["plain-57"]), "plain-20, plain-56"),
+])
+def test_unknown_names_get_the_valid_ones(home, call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist_simple", "fashion_d2l", "cifar_resnet18", "cifar_keras_v1"])
+def test_quick_tier_of_every_experiment_trains_on_the_digits(home, name):
+    found = experiments.run(name, "quick", (0,))
+    assert [r.variant for r in found] == list(experiments.EXPERIMENTS[name].tiers["quick"].variants)
+    for r in found:
+        assert r.data["fallback"] == experiments.EXPERIMENTS[name].data
+        assert r.final["step"] == r.recipe["steps"]
+        losses = r.column("train_loss")
+        assert losses[-1] < losses[0], f"{name} {r.variant} does not learn"
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_rows_as_one_after_another(home):
+    options = {"seeds": (0,), "variants": ["adam-20", "sgd-20"]}
+    alone = experiments.run("cifar_keras_v1", "quick", execution=ONE, **options)
+    for path in records.live_root().rglob("*.json"):
+        path.unlink()
+    together = experiments.run("cifar_keras_v1", "quick", execution=replace(ONE, workers=2), **options)
+    assert [r.rows for r in together] == [r.rows for r in alone]
+    assert json.dumps(together[0].rows) == json.dumps(alone[0].rows)

@@ -1,0 +1,82 @@
+"""The mathematics of training is frozen: a change must raise SEMANTICS in resnet_lib/train.py.
+
+golden.json holds, per value of SEMANTICS, the losses of a few steps of several recipes, and the id of one
+run. Losses are compared to 2e-4, far above what another CPU or thread count changes in so few steps and far
+below what another rule does. After a deliberate change: raise SEMANTICS, then run this file as a script.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+import json
+
+import pytest
+
+from resnet_lib import nets
+from resnet_lib.recipe import Execution, Recipe
+from resnet_lib.train import SEMANTICS, Run, run_id
+from conftest import toy_images
+
+FILE = Path(__file__).with_name("golden.json")
+BASE = Recipe(steps=4, batch=32, lr=0.02, drops=(2,), eval_every=1, seed=1)
+CASES = {
+    "sgd": {},
+    "no momentum, no decay": {"momentum": 0.0, "weight_decay": 0.0},
+    "strong decay on weights only": {"weight_decay": 0.5, "decay_all": False},
+    "adam": {"optimizer": "adam", "lr": 1e-3},
+    "adam, large epsilon": {"optimizer": "adam", "lr": 1e-3, "adam_eps": 1e-2},
+    "warm-up": {"warmup_steps": 2, "warmup_lr": 0.001},
+    "no augmentation, in order": {"augment": "none", "shuffle": False},
+    "unit": {"normalize": "unit"},
+    "symmetric": {"normalize": "symmetric"},
+    "xavier": {"init": "xavier"},
+    "validation": {"validation": 0.25},
+}
+NETS = {
+    "residual": lambda: nets.cifar_resnet(8, width=4),
+    "plain": lambda: nets.cifar_resnet(8, residual=False, width=4),
+    "pre-activation": lambda: nets.cifar_resnet(8, width=4, block="pre"),
+    "option B": lambda: nets.cifar_resnet(8, width=4, shortcut="B"),
+}
+
+
+def losses(changes: dict, net) -> list[float]:
+    run = Run(net, toy_images(100), replace(BASE, **changes), Execution(device="cpu", threads=1))
+    return [value for row in run for value in (row["train_loss"], row["test_loss"])]
+
+
+def measure() -> dict:
+    found = {name: losses(changes, NETS["residual"]()) for name, changes in CASES.items()}
+    found |= {name: losses({}, build()) for name, build in NETS.items()}
+    return found
+
+
+GOLDEN = json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+@pytest.mark.parametrize("name", [*CASES, *NETS])
+def test_losses_are_those_of_these_semantics(name):
+    assert str(SEMANTICS) in GOLDEN, "SEMANTICS was raised: write the new values with python tests/test_golden.py"
+    now = losses(CASES[name], NETS["residual"]()) if name in CASES else losses({}, NETS[name]())
+    assert now == pytest.approx(GOLDEN[str(SEMANTICS)]["losses"][name], abs=2e-4), (
+        "the mathematics of training has changed: raise SEMANTICS in resnet_lib/train.py, so that old records are "
+        "not taken for new ones")
+
+
+def test_the_id_of_a_run_does_not_change_by_itself():
+    identity = {"name": "digits", "n_train": 1, "n_test": 1, "sha256": "0" * 64, "fallback": None}
+    assert run_id({"name": "cifar_resnet", "depth": 20}, BASE, identity) == GOLDEN[str(SEMANTICS)]["id"]
+
+
+def test_the_cases_differ_from_each_other():
+    """A case that gave the same losses as the base would guard nothing."""
+    values = list(GOLDEN[str(SEMANTICS)]["losses"].items())
+    for i, (a, x) in enumerate(values):
+        for b, y in values[i + 1:]:
+            same = max(abs(p - q) for p, q in zip(x, y, strict=True)) < 1e-3
+            assert same == ({a, b} == {"sgd", "residual"}), (a, b)
+
+
+if __name__ == "__main__":
+    identity = {"name": "digits", "n_train": 1, "n_test": 1, "sha256": "0" * 64, "fallback": None}
+    GOLDEN[str(SEMANTICS)] = {"id": run_id({"name": "cifar_resnet", "depth": 20}, BASE, identity), "losses": measure()}
+    FILE.write_text(json.dumps(GOLDEN, indent=1) + "\n")
