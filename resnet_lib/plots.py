@@ -114,7 +114,7 @@ def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str
          reference: tuple[float, str] | None = None) -> Axes:
     """One row a group: each value a small dot, the mean a large one. ``reference``: a vertical line, named."""
     if ax is None:
-        ax = axes((5.6, 0.36 * len(groups) + 0.9))[1][0]
+        ax = axes((5.2, 0.32 * len(groups) + 0.9))[1][0]
     for k, (name, values) in enumerate(groups.items()):
         ax.plot(values, [k] * len(values), "o", ms=3.5, color=colors[name], alpha=0.6, mew=0)
         ax.plot(np.mean(values), k, "o", ms=8, color=colors[name], mew=0)
@@ -154,7 +154,8 @@ def layers(records: Sequence[Record], value: str, step: int, ax: Axes | None = N
     if limits:
         ax.set_ylim(*limits)
     ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.5, 1], ["first layer", "middle", "last layer"])
+    ax.set_xticks([0, 1], ["first", "last"])
+    ax.set_xlabel("layer", labelpad=-8)
     return ax
 
 

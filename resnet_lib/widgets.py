@@ -36,6 +36,14 @@ def frames(draw: Callable[[object], Figure], values: Sequence, label: str, alt: 
     return _player(draw, values, label, alt, records, caption, source, table, start)
 
 
+def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The HTML table behind a figure; the first cell of a row names it."""
+    heads = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    body = "".join(f'<tr><th scope="row">{escape(row[0])}</th>'
+                   + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>" for row in rows)
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def _player(draw, values, label, alt, records, caption, source, table, start) -> Shown:
     figures = "".join(f'<figure class="rn-frame"{"" if k == start else " hidden"}>{svg(draw(v), alt(v))}</figure>'
                       for k, v in enumerate(values))
