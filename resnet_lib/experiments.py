@@ -1,6 +1,6 @@
 """The six experiments, declared: nets, data and recipes at three tiers. `runner.run` carries them out.
 
-`quick` runs live when the book is built (seconds on a CPU), `short` takes some ten minutes on a free
+`quick` runs live when the book is built (seconds on a CPU), `short` is a shortened schedule for a free
 GPU, `paper` is the published recipe. A variant is a net and what it changes in the tier's recipe.
 """
 

@@ -155,6 +155,8 @@ def layers(records: Sequence[Record], value: str, step: int, ax: Axes | None = N
         ax.set_ylim(*limits)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 1], ["first", "last"])
+    for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=True):
+        label.set_ha(side)  # panels stand close together
     ax.set_xlabel("layer", labelpad=-8)
     return ax
 

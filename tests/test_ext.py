@@ -137,6 +137,12 @@ def test_durations(seconds, text):
     assert values.duration(seconds).replace("\u00a0", " ") == text
 
 
+@pytest.mark.parametrize("field", ["test_error", "train_error_eval", "validation_error"])
+def test_every_kind_of_error_is_in_per_cent(field):
+    assert values.number(field, 0.667).replace("\u00a0", " ") == "66.7 %"
+    assert values.spread(field, 0.012).replace("\u00a0", " ") == "± 1.2"
+
+
 @pytest.mark.parametrize("value, text", [(0.5, "0.5"), (64000, "64,000"), (-3.14159, "−3.14"),
                                          (1.5e-5, "1.5·10⁻⁵")])
 def test_numbers(value, text):
@@ -146,7 +152,7 @@ def test_numbers(value, text):
 def test_status_rows(three_seeds):
     found = status.record_rows(three_seeds)
     assert len(found) == 6
-    assert found[0] == ("degradation", "quick", "plain-20", "0", "scikit-learn’s digits", "CPU", "2026-01-31",
+    assert found[0] == ("degradation/quick/plain-20-s0", "scikit-learn’s digits", "CPU", "2026-01-31",
                         "9\u00a0s", "live", "01234567")
     assert [name for name, _ in status.version_rows()][:2] == ["Python", "torch"]
 

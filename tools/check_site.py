@@ -22,6 +22,11 @@ LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "
 CSS_URL = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(https?:|//)""", re.IGNORECASE)
 
 
+RAW_ROLE = re.compile(r"\{[a-z:-]+\}`[^`]{0,60}|^:::|^```")
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+CODE = {"script", "style", "pre", "code", "title"}
+
+
 class Page(HTMLParser):
     """What one page links to, loads and offers as targets."""
 
@@ -29,7 +34,8 @@ class Page(HTMLParser):
         super().__init__()
         self.links, self.loads, self.ids = [], [], {"", "top"}
         self.policy, self.foreign_style = False, False
-        self._in_style = False
+        self.raw = ""  # markup that was meant for the builder and reached the reader
+        self._inside = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -46,15 +52,19 @@ class Page(HTMLParser):
             self.loads.append(values.get("href") or "")
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "content-security-policy":
             self.policy = "default-src 'self'" in (values.get("content") or "")
-        self._in_style = tag == "style"
+        if tag not in VOID:
+            self._inside.append(tag)
         self._look_at_css(values.get("style") or "")
 
     def handle_endtag(self, tag):
-        self._in_style = False
+        while self._inside and self._inside.pop() != tag:
+            pass
 
     def handle_data(self, data):
-        if self._in_style:
+        if self._inside[-1:] == ["style"]:
             self._look_at_css(data)
+        elif not CODE & set(self._inside) and (found := RAW_ROLE.search(data)):
+            self.raw = self.raw or found[0]
 
     def _look_at_css(self, css):
         self.foreign_style |= bool(CSS_URL.search(css))
@@ -76,6 +86,8 @@ def static_faults(site):
             faults.append(f"{name}: no Content-Security-Policy")
         if page.foreign_style:
             faults.append(f"{name}: a style loads from another host")
+        if page.raw:
+            faults.append(f"{name}: markup reached the reader: {page.raw}")
         for address in page.loads:
             faults += _address_faults(site, name, address, parsed, loads=True)
         for address in page.links:

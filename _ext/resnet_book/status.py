@@ -14,7 +14,7 @@ from .values import DATA_NAMES, duration
 
 LOGGER = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "jupyter-book")
-RECORD_HEADS = ("Experiment", "Tier", "Variant", "Seed", "Data", "Device", "Date", "Wall time", "Kind", "Id")
+RECORD_HEADS = ("Run", "Data", "Device", "Date", "Wall time", "Kind", "Id")
 KINDS = ("versions", "records")
 
 
@@ -69,7 +69,7 @@ def record_rows(experiments):
 def _record_row(name, tier, variant, record):
     devices = " + ".join(dict.fromkeys(s["device"] for s in record.segments))
     return (
-        name, tier, variant, str(record.seed),
+        f"{name}/{tier}/{variant}-s{record.seed}",
         DATA_NAMES.get(record.data["name"], record.data["name"] or "none"),
         devices,
         max(s["date"] for s in record.segments)[:10],

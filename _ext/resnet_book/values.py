@@ -136,10 +136,10 @@ def _difference(first, second, experiments, published):
             origin = _origin(target, field, records)
         values.append(value)
         origins.append(origin)
-    if field_a.endswith("_error") != field_b.endswith("_error"):
+    if is_error(field_a) != is_error(field_b):
         raise ValueProblem(f"{field_a} and {field_b} have different units")
     gap = values[0] - values[1]
-    text = _sign(f"{100 * gap:.1f}") if field_a.endswith("_error") else number(field_a, gap)
+    text = _sign(f"{100 * gap:.1f}") if is_error(field_a) else number(field_a, gap)
     return Shown(text, "; minus ".join(origins))
 
 
@@ -195,7 +195,7 @@ def _origin(target, field, records):
 def number(field, value, digits=1):
     """Errors (fractions) in per cent with up to `digits` decimals, at least one; whole numbers grouped;
     others to three digits."""
-    if field.endswith("_error"):
+    if is_error(field):
         text = f"{100 * value:.{digits}f}"
         while len(text.partition(".")[2]) > 1 and text.endswith("0"):
             text = text[:-1]
@@ -210,9 +210,14 @@ def number(field, value, digits=1):
     return _sign(mantissa) + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
+def is_error(field):
+    """Whether a field is a fraction that people read in per cent: test_error, train_error_eval, …"""
+    return field.endswith(("_error", "_error_eval"))
+
+
 def spread(field, value):
     """A standard deviation: in points for errors, else as the number itself."""
-    return f"±{NBSP}{100 * value:.1f}" if field.endswith("_error") else f"±{NBSP}{number(field, value)}"
+    return f"±{NBSP}{100 * value:.1f}" if is_error(field) else f"±{NBSP}{number(field, value)}"
 
 
 def duration(seconds):

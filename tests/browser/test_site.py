@@ -190,6 +190,14 @@ def test_static_checks_find_each_fault(tmp_path):
     ]
 
 
+def test_markup_that_reached_the_reader_is_found_outside_of_code(tmp_path):
+    write(tmp_path, "<p>Read <code>{val}`a:b`</code> and <pre>```{note}</pre>.</p>")
+    assert check_site.static_faults(tmp_path) == []
+    write(tmp_path, "<table><tr><td>{val}`degradation/quick/plain-20:train_error</td><td>std`</td></tr></table>")
+    assert check_site.static_faults(tmp_path) == [
+        "index.html: markup reached the reader: {val}`degradation/quick/plain-20:train_error"]
+
+
 def test_the_command_fails_with_a_line_for_each_fault(tmp_path, capsys):
     write(tmp_path, '<a href="lost.html">x</a>')
     assert check_site.main(["--static", "--site", str(tmp_path)]) == 1

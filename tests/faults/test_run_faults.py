@@ -136,9 +136,10 @@ def children(parent: int, word: str) -> list[int]:
 @pytest.mark.slow
 def test_a_full_disk_stops_with_one_line_and_the_run_can_go_on(tmp_path):
     """A tmpfs of 3 MB in a mount namespace of its own holds one checkpoint of plain-56 but not two."""
-    script = ("mount -t tmpfs -o size=3m none {0} && exec {1} -m resnet_lib run degradation --variants plain-56 --seeds 0"
-              ).format(tmp_path, sys.executable)
-    if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True).returncode:
+    words = " ".join(WORDS)
+    script = f"mount -t tmpfs -o size=3m none {tmp_path} && exec {sys.executable} -m resnet_lib {words}"
+    mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mount namespaces are not allowed here")
     env = {**os.environ, "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script], env=env, capture_output=True, text=True, timeout=300)

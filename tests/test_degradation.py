@@ -1,0 +1,57 @@
+"""What the chapter on degradation says of its own runs, on the data that lie here and on the digits."""
+
+import numpy as np
+import pytest
+
+from resnet_lib import experiments, plots
+
+SEEDS = (0, 1, 2)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=["data that lie here", "digits"])
+def records(request, tmp_path_factory):
+    """The twelve runs; those of the first kind are shared with the book through the run store."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "digits":
+            patch.setenv("RESNET_LIB_HOME", str(tmp_path_factory.mktemp("digits")))
+        from resnet_lib.runner import Pictures
+        Pictures.load.cache_clear()
+        found = experiments.run("degradation", "quick", SEEDS, ["plain-20", "plain-56", "residual-20", "residual-56"])
+    Pictures.load.cache_clear()
+    return plots.by_variant(found)
+
+
+def mean(records, variant, field="train_error"):
+    assert [r.seed for r in records[variant]] == list(SEEDS)
+    return 100 * np.mean([r.final[field] for r in records[variant]])
+
+
+def test_the_deeper_plain_net_trains_worse_and_the_addition_mends_it(records):
+    assert mean(records, "plain-56") >= mean(records, "plain-20") + 10
+    assert mean(records, "residual-56") <= mean(records, "plain-56") - 10
+
+
+def test_it_is_not_overfitting(records):
+    for field in ("train_error_eval", "test_error"):
+        assert mean(records, "plain-56", field) >= mean(records, "plain-20", field) + 10
+
+
+def test_residual_56_has_not_overtaken_residual_20_in_so_few_steps(records):
+    assert mean(records, "residual-56") >= mean(records, "residual-20")
+
+
+def test_gradients_explode_first_and_turn_over_soon(records):
+    def ratio(variant, step):  # first convolution by last, geometric mean over the seeds
+        norms = [plots.layer_values(r, "output_grad_norm", step) for r in records[variant]]
+        return 10 ** np.mean([np.log10(n[0] / n[-2]) for n in norms])
+
+    assert ratio("plain-56", 0) > 1e3 and ratio("plain-56", 8) < 1
+    assert ratio("plain-56", 0) > 30 * max(ratio("plain-20", 0), ratio("residual-56", 0))
+    assert min(ratio("residual-56", s) for s in (0, 1, 8, 192)) > 1
+
+
+def test_the_explosion_inflates_the_first_layers_weights(records):
+    growth = {v: np.mean([r.probes[1]["weight_norm"][0] / r.probes[0]["weight_norm"][0] for r in records[v]])
+              for v in ("plain-20", "plain-56")}
+    assert growth["plain-56"] > 5 and growth["plain-20"] < 1.5

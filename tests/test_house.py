@@ -1,0 +1,48 @@
+"""The tree itself: linted, spelled, one lesson a cell, no heavy file."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+
+def tracked(*patterns: str) -> list:
+    """Files that git tracks; where there is no git, all but what is built or fetched."""
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", *patterns], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()]
+
+
+@pytest.mark.parametrize("tool", [["ruff", "check"], ["codespell_lib"]], ids=["ruff", "codespell"])
+def test_lint_and_spelling(tool):
+    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_code_cells_are_short_enough_to_read():
+    """A line of a visible cell fits the page at 1280 px; hidden ones may be longer."""
+    faults = []
+    for path in tracked("*.md"):
+        for cell in re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M):
+            if "hide-input" in cell or "remove-input" in cell:
+                continue
+            lines = [line for line in cell.splitlines() if not line.startswith(":")]
+            faults += [f"{path.name}: {line}" for line in lines if len(line) > 76]
+            if len([line for line in lines if line.strip()]) > 12:
+                faults.append(f"{path.name}: a cell of {len(lines)} lines: {lines[0]}")
+    assert not faults, faults
+
+
+def test_no_heavy_file_is_committed():
+    heavy = [str(p.relative_to(ROOT)) for p in tracked() if p.stat().st_size > 2_000_000]
+    assert not heavy, heavy
+
+
+def test_every_code_module_has_a_docstring_that_says_what_it_is():
+    for path in tracked("resnet_lib/*.py", "_ext/*.py", "tools/*.py"):
+        text = path.read_text(encoding="utf-8").removeprefix("#!/usr/bin/env python3\n")
+        assert text.startswith('"""'), path
