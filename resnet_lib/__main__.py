@@ -2,8 +2,8 @@
 
 from pathlib import Path
 import argparse
+import os
 import shutil
-import signal
 import sys
 
 from . import __version__
@@ -13,9 +13,12 @@ FINISHED, FAILED, UNFINISHED = 0, 2, 3
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        seeds = tuple(int(part) for part in text.split(","))
+        if min(seeds) < 0:
+            raise ValueError
+        return seeds
     except ValueError:
-        raise argparse.ArgumentTypeError(f"seeds are whole numbers with commas, such as 0,1,2; got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"seeds are whole numbers from 0, such as 0,1,2; got {text!r}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--device", help="auto, cpu or cuda")
     run.add_argument("--threads", type=int, help="CPU threads for one run")
     run.add_argument("--workers", type=int, help="runs at the same time (CPU only; 0: one per core)")
+    run.add_argument("--checkpoint-every", type=float, metavar="SECONDS", help="besides one for each row (default: 60)")
     run.add_argument("--budget", type=float, metavar="SECONDS", help="stop then, with a checkpoint")
     run.add_argument("--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
                      help="go on from the checkpoints in _build/runs, or from this file")
@@ -49,7 +53,7 @@ def _list(_args) -> int:
         print(f"{experiment.name}: {experiment.question}")
         for name, tier in experiment.tiers.items():
             recorded = {p.stem for p in (records.recorded_root() / experiment.name / name).glob("*.json")}
-            live = {p.name.split(".")[0] for p in (records.live_root() / experiment.name / name).glob("*.json")}
+            live = {p.name.rsplit(".", 2)[0] for p in (records.live_root() / experiment.name / name).glob("*.json")}
             print(f"  {name:6} {len(recorded)} recorded, {len(live)} trained here; variants:")
             for variant, v in tier.variants.items():
                 seeds = ",".join(map(str, v.seeds or tier.seeds))
@@ -64,7 +68,8 @@ def _run(args) -> int:
 
     _, tier = experiments.get(args.experiment, args.tier)
     variants = args.variants.split(",") if args.variants else None
-    given = {"device": args.device, "threads": args.threads, "workers": args.workers}
+    given = {"device": args.device, "threads": args.threads, "workers": args.workers,
+             "checkpoint_every": args.checkpoint_every}
     execution = replace(tier.execution, **{k: v for k, v in given.items() if v is not None})
     execution.resolve()
     wanted = experiments.jobs(args.experiment, args.tier, args.seeds, variants)
@@ -107,8 +112,6 @@ def _data(args) -> int:
 
 
 def _env(_args) -> int:
-    import os
-
     import torch
 
     from . import data
@@ -126,8 +129,6 @@ def _env(_args) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `list | head` ends quietly
     args = _parser().parse_args(argv)
     from .runner import RunError
 
@@ -136,6 +137,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; go on with the same command and --resume", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINISHED
     except (ValueError, OSError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

@@ -155,6 +155,16 @@ def available(name: str, root: str | Path | None = None) -> bool:
     return all(place and place[0].stat().st_size == place[1].size for place in places)
 
 
+def state(name: str, root: str | Path | None = None) -> tuple:
+    """What tells whether a set's files have changed: names, sizes and times of those that are there."""
+    _check(name)
+    if name == "digits":
+        return ()
+    folder = _root(root)
+    found = [folder / OFFICIAL[name].folder / f.name for f in OFFICIAL[name].files]
+    return tuple((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found if p.exists())
+
+
 def load_or_digits(name: str, root: str | Path | None = None) -> ImageSet:
     """The set, or the digits (with ``fallback=name``) where none of its files is there.
 

@@ -79,9 +79,11 @@ def _quick_degradation() -> dict[str, Variant]:
     controls = {
         "plain-56-3x": Variant(narrow, {"steps": 3 * QUICK.steps, "eval_every": 48}, "three times the steps",
                                seeds=(0,)),
-        "plain-56-warmup": Variant(narrow, {"warmup_steps": 48, "warmup_lr": QUICK.lr / 10},
-                                   "the first 48 steps at a tenth of the rate", seeds=(0,)),
     }
+    # a tenth of the rate still inflates the first layers' weights tenfold; a thousandth leaves them as they were
+    for part, words in ((10, "tenth"), (1000, "thousandth")):
+        controls[f"plain-56-warmup-{part}"] = Variant(narrow, {"warmup_steps": 48, "warmup_lr": QUICK.lr / part},
+                                                      f"the first 48 steps at a {words} of the rate", seeds=(0,))
     for lr in RATES:
         controls[f"plain-56-lr{lr:g}"] = Variant(narrow, {"lr": lr}, f"learning rate {lr:g}", seeds=(0,))
     return _pairs((20, 56), width=8) | controls
@@ -140,7 +142,8 @@ FASHION_NETS = {
 }
 FASHION_D2L = Experiment(
     "fashion_d2l", "What does ResNet-18 reach on pictures of clothes, and does the layout matter?", "fashion_mnist",
-    {"quick": Tier(FASHION_NETS, replace(FASHION, steps=8, batch=64, eval_every=4), size=32, n_train=512, n_test=256),
+    {"quick": Tier(FASHION_NETS, replace(FASHION, steps=12, batch=64, lr=0.01, eval_every=4), size=32, n_train=512,
+                   n_test=256),
      "short": Tier(FASHION_NETS, replace(FASHION, steps=705), size=96),
      "paper": Tier(FASHION_NETS, FASHION, size=96, seeds=(0, 1, 2))})
 
@@ -184,7 +187,7 @@ def _keras(depths) -> dict[str, Variant]:
 CIFAR_KERAS_V1 = Experiment(
     "cifar_keras_v1", "What does the same kind of net reach with Adam, and with a held-out tenth?", "cifar10",
     {"quick": Tier(_keras((20,)), replace(KERAS, steps=32, eval_every=8), size=16, n_train=1_024, n_test=512),
-     "short": Tier(_keras((20,)), KERAS, size=32),
+     "short": Tier(_keras((20,)), replace(KERAS, steps=1_760), size=32),
      "paper": Tier(_keras((20, 32, 44, 56, 110)), KERAS, size=32, seeds=(0, 1, 2))})
 
 # --- the ImageNet family ------------------------------------------------------------------------------
@@ -209,12 +212,17 @@ def get(name: str, tier: str) -> tuple[Experiment, Tier]:
     return experiment, experiment.tiers[tier]
 
 
+def _variant(name: str, tier: str, variant: str) -> Variant:
+    _, declared = get(name, tier)
+    if variant not in declared.variants:
+        raise ValueError(f"unknown variant {variant!r}; {name} at tier {tier} has {', '.join(declared.variants)}")
+    return declared.variants[variant]
+
+
 def job(name: str, tier: str, variant: str, seed: int = 0) -> Job:
     """The run that a name stands for on the data that lie here; ValueError names the valid variants."""
     experiment, declared = get(name, tier)
-    if variant not in declared.variants:
-        raise ValueError(f"unknown variant {variant!r}; {name} at tier {tier} has {', '.join(declared.variants)}")
-    v, recipe, pictures, identity = declared.variants[variant], None, None, NO_DATA
+    v, recipe, pictures, identity = _variant(name, tier, variant), None, None, NO_DATA
     net = nets.complete(v.net)
     if declared.recipe is not None:
         pictures = Pictures(experiment.data, declared.n_train, declared.n_test, declared.size)
@@ -223,59 +231,56 @@ def job(name: str, tier: str, variant: str, seed: int = 0) -> Job:
         recipe = replace(declared.recipe, **{**v.changes, "seed": seed})
         if "in_channels" in net:  # the digits that stand in for color pictures have one channel
             net["in_channels"] = images.train_x.shape[1]
-    return Job(name, tier, variant, seed, net, recipe, pictures, identity, run_id(net, recipe, identity))
+    recipe_id = run_id(net, recipe and recipe.to_json(), identity)
+    return Job(name, tier, variant, seed, net, recipe, pictures, identity, recipe_id)
 
 
 def jobs(name: str, tier: str, seeds=None, variants=None) -> list[Job]:
     """All runs asked for. By default each variant of the tier with its own seeds."""
     _, declared = get(name, tier)
-    chosen = list(declared.variants) if variants is None else list(variants)
+    chosen = list(declared.variants) if variants is None else list(dict.fromkeys(variants))
     if declared.recipe is None:
         seeds = (0,)
     found = []
     for variant in chosen:
-        own = declared.variants[variant].seeds if variant in declared.variants else ()
-        found += [job(name, tier, variant, seed) for seed in (seeds if seeds is not None else own or declared.seeds)]
+        own = _variant(name, tier, variant).seeds or declared.seeds
+        found += [job(name, tier, variant, seed) for seed in (own if seeds is None else dict.fromkeys(seeds))]
     return found
 
 
 def find(name: str, tier: str, variant: str) -> list[Record]:
     """The records there are of a variant, by seed: live ones for the present data, else committed ones.
 
-    Only records made by the present declaration count. A committed record may be of data that do not
-    lie here (CIFAR-10, where only the digits do): its own identity of the data is then taken.
+    Only records made by the present declaration count, and all of a result are of the same data. A
+    committed record may be of data that do not lie here (CIFAR-10, where only the digits do).
     """
     _, declared = get(name, tier)
-    own = declared.variants[variant].seeds if variant in declared.variants else ()
-    found = []
-    for seed in own or declared.seeds:
+    seeds = _variant(name, tier, variant).seeds or declared.seeds
+    live, committed = [], []
+    for seed in seeds:
         stem = f"{variant}-s{seed}"
         if any((live_root() / name / tier).glob(f"{stem}.*.json")):  # else the pictures need not be read
-            record = find_record(job(name, tier, variant, seed))
-            if record is not None:
-                found.append(record)
-                continue
+            live += filter(None, [find_record(job(name, tier, variant, seed))])
         path = recorded_root() / name / tier / f"{stem}.json"
         if path.exists():
-            record = read(path)
-            if not _declares(declared, variant, record):
+            committed.append(read(path))
+            if not _declares(declared, variant, committed[-1]):
                 raise StaleRecord(f"{path}: stale: {name} no longer declares this net or recipe at tier {tier}. Record "
                                   f"it again: python -m resnet_lib run {name} --tier {tier} --variants {variant} "
                                   f"--record")
-            found.append(record)
-    return found
+    best = max(live, committed, key=len)  # max takes the first of equals: live
+    same = [r for r in live + committed if r.data["sha256"] == best[0].data["sha256"]] if best else []
+    by_seed = {r.seed: r for r in reversed(same)}  # live ones stand first and win
+    return [by_seed[seed] for seed in sorted(by_seed)]
 
 
 def _declares(declared: Tier, variant: str, record: Record) -> bool:
     """Whether the declaration of today would make this record on the record's own data."""
-    v = declared.variants[variant]
-    net = nets.complete(v.net)
-    if "in_channels" in net and record.recipe:
+    net = nets.complete(declared.variants[variant].net)
+    if "in_channels" in net:
         net["in_channels"] = record.net.get("in_channels")
-    if declared.recipe is None:
-        return record.recipe is None and net == record.net
-    wanted = replace(declared.recipe, **{**v.changes, "seed": record.seed})
-    return record.recipe is not None and Recipe(**record.recipe) == wanted and net == record.net
+    recipe = declared.recipe and replace(declared.recipe, **{**declared.variants[variant].changes, "seed": record.seed})
+    return run_id(net, recipe and recipe.to_json(), record.data) == record.recipe_id
 
 
 def run(name: str, tier: str = "quick", seeds=(0,), variants=None, execution: Execution | None = None,

@@ -221,6 +221,15 @@ def complete(spec: dict) -> dict:
     return {"name": name, **arguments.arguments}
 
 
+def without_defaults(spec: dict) -> dict:
+    """``spec`` without the arguments that are the builder's defaults; as it is where no builder has its name."""
+    builder = BUILDERS.get(spec.get("name"))
+    if builder is None:
+        return spec
+    usual = {k: p.default for k, p in inspect.signature(builder).parameters.items()}
+    return {k: v for k, v in spec.items() if k == "name" or k not in usual or v != usual[k]}
+
+
 def build(spec: dict) -> nn.Module:
     """The net that a spec describes, e.g. ``{"name": "cifar_resnet", "depth": 20}``."""
     arguments = complete(spec)

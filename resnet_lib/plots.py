@@ -13,7 +13,6 @@ import io
 import json
 import re
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -88,7 +87,11 @@ def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = 
             ax.plot(steps, values.T, color=color, linewidth=0.5, alpha=0.55)
         ax.plot(steps, mean, color=color, linewidth=width, linestyle="--" if dashed else "-")
         ends.append((mean[-1], variant, color, steps[-1]))
-    ax.set_xlabel("steps")
+    ax.set_xlim(left=0)
+    longest = max(end[3] for end in ends)
+    if longest >= 10_000:
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}")
+    ax.set_xlabel("steps, thousands" if longest >= 10_000 else "steps")
     ax.set_ylabel(AXIS.get(y, y))
     ax.set_ylim(bottom=0)
     if y.endswith("error") or "error_" in y:
@@ -168,7 +171,7 @@ def layer_values(record: Record, value: str, step: int) -> np.ndarray:
         raise ValueError(f"{record.variant} was not probed at step {step}; probed at "
                          f"{', '.join(str(p['step']) for p in record.probes)}")
     if value == "relative_grad":
-        return np.array(probe["weight_grad_norm"]) * np.array(probe["weight_norm"])
+        return np.array(probe["weight_grad_norm"], dtype=float) * np.array(probe["weight_norm"], dtype=float)
     return np.array(probe[value], dtype=float)
 
 
@@ -251,5 +254,3 @@ def show(figure: Figure, records: Sequence[Record] = (), alt: str = "", caption:
     return Shown(f'<figure class="rn-figure">{svg(figure, alt)}<figcaption>{caption} {credit(records, source)}'
                  "</figcaption></figure>")
 
-
-matplotlib.rcParams["svg.hashsalt"] = "resnet_lib"

@@ -1,6 +1,7 @@
 """`Recipe`: what is trained, all that changes the result. `Execution`: how, which does not."""
 
 from dataclasses import asdict, dataclass
+from importlib import metadata
 import math
 import platform
 
@@ -8,6 +9,7 @@ import torch
 
 OPTIMIZERS = ("sgd", "adam")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
+INITS = ("he", "xavier", "keep")
 AUGMENT = ("none", "crop_flip")
 
 
@@ -37,16 +39,21 @@ class Recipe:
     probe_steps: tuple[int, ...] = ()  # steps at which probes.layer_norms is measured
 
     def __post_init__(self):
-        for name, valid in (("optimizer", OPTIMIZERS), ("normalize", NORMALIZE), ("augment", AUGMENT)):
+        for name, valid in (("optimizer", OPTIMIZERS), ("normalize", NORMALIZE), ("augment", AUGMENT),
+                            ("init", INITS)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
-        for name in ("steps", "batch", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be a positive number, got {self.lr!r}")
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation must be in [0, 1), got {self.validation!r}")
+        for name, least in (("steps", 1), ("batch", 1), ("eval_every", 1), ("warmup_steps", 0), ("seed", 0)):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {getattr(self, name)!r}")
+        for name in ("lr", "warmup_lr", "drop_factor", "adam_eps"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)!r}")
+        for name in ("momentum", "validation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)!r}")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay!r}")
         for name in ("drops", "probe_steps"):  # lists come back from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -69,6 +76,7 @@ class Execution:
     channels_last: bool = True
     threads: int | None = None  # CPU threads for one run; None leaves torch's choice
     workers: int = 1  # runs trained at the same time, in processes (CPU only); 0: one per core
+    checkpoint_every: float = 60.0  # seconds between checkpoints; each row makes one too
 
     def resolve(self) -> torch.device:
         """The device, or ValueError with the way out where it is not there."""
@@ -81,9 +89,7 @@ class Execution:
 
 def environment(device: torch.device) -> dict:
     """Versions and hardware as a record keeps them."""
-    import torchvision
-
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.machine()}"
     return {"device": name, "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__),
-                         "torchvision": str(torchvision.__version__)}}
+                         "torchvision": metadata.version("torchvision")}}

@@ -128,11 +128,12 @@ def duration(seconds: float) -> str:
 
 @lru_cache(maxsize=1)
 def commit() -> tuple[str, bool]:
-    """(commit of the code, whether it had uncommitted changes); the version where there is no git."""
+    """(commit of the code, whether it had uncommitted changes); the version where git does not hold the code."""
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True,
                               timeout=20, check=True).stdout.strip()
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # a copy inside another project is not its code
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return f"resnet_lib {__version__}", True
@@ -142,7 +143,7 @@ def commit() -> tuple[str, bool]:
 def _validator():
     try:
         import jsonschema
-    except ImportError:  # a bare training machine; Record(...) below still wants every key
+    except ImportError:  # a bare training machine; Record(...) still refuses unknown keys, the id other values
         return None
     return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
 
@@ -172,10 +173,11 @@ def read(path: str | Path, live: bool = False) -> Record:
     check(content, path)
     try:
         record = Record(**content, live=live)
-        recipe = Recipe(**record.recipe) if record.recipe else None
+        if record.recipe is not None:
+            Recipe(**record.recipe)  # only valid values
     except (TypeError, ValueError) as error:
         raise RecordError(f"{path}: {error}. Delete the file and run the experiment again") from error
-    if record.recipe_id != run_id(record.net, recipe, record.data):
+    if record.recipe_id != run_id(record.net, record.recipe, record.data):
         raise StaleRecord(f"{path}: stale: its id is not that of its recipe under the present code (SEMANTICS in "
                           f"resnet_lib/train.py was raised, or the file was edited). Run the experiment again")
     return record
@@ -185,7 +187,10 @@ def write(record: Record, path: str | Path) -> None:
     """Write a record atomically; RecordError, with the old file untouched, where that fails."""
     path = Path(path)
     content = record.to_json()
-    check(content, path)
+    try:
+        check(content, path)
+    except RecordError as error:
+        raise RecordError(f"the record is not valid and was not written: {error}") from error
     # one row a line: differences that can be read, and files half the size of indented ones
     lists = {name: content[name] for name in ("rows", "probes", "segments")}
     text = json.dumps(content | {name: f"@{name}" for name in lists}, allow_nan=False, indent=1)
@@ -195,8 +200,8 @@ def write(record: Record, path: str | Path) -> None:
     try:
         write_atomically(path, lambda file: file.write((text + "\n").encode()))
     except OSError as error:
-        raise RecordError(f"{path}: cannot be written ({error.strerror}). The checkpoint of the run is kept: make "
-                          f"room, then run the same command with --resume") from error
+        raise RecordError(f"{path}: cannot be written ({error.strerror}). What the run reached is kept in "
+                          f"{live_root()}: make room, then run the same command with --resume") from error
 
 
 def load(name: str, tier: str = "paper") -> list[Record]:

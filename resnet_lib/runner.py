@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from time import perf_counter, time
 import os
+import signal
 import sys
 
 from filelock import FileLock, Timeout
@@ -20,8 +21,6 @@ import torch
 from . import data, nets, records
 from .recipe import Execution, Recipe, environment
 from .train import Run
-
-CHECKPOINT_EVERY = 60.0  # seconds between checkpoints; each row makes one too
 
 
 class RunError(RuntimeError):
@@ -37,10 +36,14 @@ class Pictures:
     n_test: int | None
     size: int
 
-    @lru_cache(maxsize=4)  # noqa: B019 - few, small, and wanted as long as the process lives
     def load(self) -> data.ImageSet:
-        """The pictures, from what lies in data/, else the digits."""
-        return data.load_or_digits(self.name).subset(self.n_train, self.n_test).resize(self.size)
+        """The pictures, from what lies in data/ now, else the digits. Kept as long as data/ does not change."""
+        return _load(self, data.home(), data.state(self.name))
+
+
+@lru_cache(maxsize=4)
+def _load(pictures: Pictures, _home: Path, _state: tuple) -> data.ImageSet:
+    return data.load_or_digits(pictures.name).subset(pictures.n_train, pictures.n_test).resize(pictures.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +116,18 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
     """Train one job to its record, with checkpoints; None where ``deadline`` (time()) or ``stopped`` came first.
 
     One process at a time trains a run: another waits, then takes the record. ``resume`` may be a
-    checkpoint file from elsewhere. ``progress`` is told how many pictures were newly seen.
+    checkpoint file from elsewhere; with False a checkpoint that is there is an error, not thrown away.
+    ``progress`` is told how many more pictures the run has seen.
     """
-    job.live().parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(job.live("lock"))
+    records.commit()  # of the code as it is now, not when the run ends
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if not os.environ.get("RESNET_LIB_BOOK"):  # a page shows no waiting
-            print(f"{job.experiment}/{job.tier}/{job.name} is being trained by another process; waiting for its record",
-                  file=sys.stderr, flush=True)
-        lock.acquire()
+        job.live().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"runs cannot be kept in {records.live_root()} ({error.strerror}); set RESNET_LIB_HOME to a "
+                       f"folder that can be written") from error
+    lock = FileLock(job.live("lock"))
+    if not _acquire(lock, job, lambda: stopped() or deadline is not None and time() > deadline):
+        return None
     try:
         for part in job.live().parent.glob(f"{job.live('').name}*.part"):  # what a killed process left
             part.unlink()
@@ -139,9 +143,30 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
         lock.release()
 
 
+def _acquire(lock: FileLock, job: Job, give_up: Callable[[], bool]) -> bool:
+    """Take the run's lock, waiting with one word where another process has it; False where ``give_up`` came first."""
+    told = bool(os.environ.get("RESNET_LIB_BOOK"))  # a page shows no waiting
+    while True:
+        try:
+            lock.acquire(timeout=0.5 if told else 0)
+            return True
+        except Timeout:
+            if not told:
+                print(f"{job.experiment}/{job.tier}/{job.name} is being trained by another process; waiting for its "
+                      f"record", file=sys.stderr, flush=True)
+                told = True
+            if give_up():
+                return False
+
+
 def _train(job, execution, resume, deadline, progress, stopped) -> records.Record | None:
     checkpoint = job.live("ckpt")
+    if not resume and checkpoint.exists():
+        raise RunError(f"{job.name} has a checkpoint, {checkpoint}; add --resume to go on from it, or delete it to "
+                       f"begin anew")
     run = Run(nets.build(job.net), job.pictures.load(), job.recipe, execution)
+    if run.recipe_id != job.recipe_id:
+        raise RunError(f"{job.name}: data/ has changed since the run was asked for; run the same command again")
     source = resume if isinstance(resume, Path) else checkpoint
     if resume and (source.exists() or source != checkpoint):
         run.load(source)
@@ -151,7 +176,7 @@ def _train(job, execution, resume, deadline, progress, stopped) -> records.Recor
         row = run.advance()
         progress(job.recipe.batch)
         late = deadline is not None and time() > deadline
-        if row or late or stopped() or time() - saved > CHECKPOINT_EVERY:
+        if row or late or stopped() or time() - saved > execution.checkpoint_every:
             _save(run, checkpoint, job)
             saved = time()
         if not run.done and (late or stopped()):
@@ -174,9 +199,11 @@ def _save(run: Run, checkpoint: Path, job: Job) -> None:
 _shared: dict = {}  # a worker's queue and stop flag, set by _enter
 
 
-def _enter(queue, stop) -> None:
-    """A worker's start: keep what it shares with the parent, and die with the parent."""
-    _shared.update(queue=queue, stop=stop)
+def _enter(queue, stop, alive) -> None:
+    """A worker's start: keep what it shares with the parent, leave Ctrl-C to it, and die with it."""
+    _shared.update(queue=queue, stop=stop, begun=False)
+    alive.set()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's stop flag lets the run save itself
     sentinel = parent_process().sentinel
 
     def die_with_parent():
@@ -187,7 +214,15 @@ def _enter(queue, stop) -> None:
 
 
 def _work(job: Job, execution: Execution, resume, deadline) -> records.Record | None:
+    if _shared["begun"] and deadline is not None and time() > deadline:
+        return None  # a worker's first run makes some progress in any case
+    _shared["begun"] = True
     return train(job, execution, resume, deadline, _shared["queue"].put, _shared["stop"].is_set)
+
+
+def _cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _weight(job: Job) -> int:
@@ -202,7 +237,7 @@ def train_missing(jobs: Sequence[Job], execution: Execution, resume: bool | Path
     With more than one worker (``execution.workers``, 0 for one per CPU core) and no GPU, each run has a
     process. RunError where a worker was killed; finished runs are in the store by then.
     """
-    workers = min(execution.workers or os.cpu_count() or 1, len(jobs))
+    workers = min(execution.workers or _cores(), len(jobs))
     single = replace(execution, workers=1)
     deadline = None if budget is None else time() + budget
     total = sum(j.recipe.steps * j.recipe.batch for j in jobs if j.recipe)
@@ -216,15 +251,19 @@ def train_missing(jobs: Sequence[Job], execution: Execution, resume: bool | Path
 def _one_by_one(jobs, execution, resume, deadline, bar) -> dict:
     threads = torch.get_num_threads()
     try:
-        return {j.recipe_id: train(j, execution, resume, deadline, bar.update) for j in jobs}
+        found = {}
+        for k, j in enumerate(jobs):
+            late = k > 0 and deadline is not None and time() > deadline
+            found[j.recipe_id] = None if late else train(j, execution, resume, deadline, bar.update)
+        return found
     finally:
         torch.set_num_threads(threads)
 
 
 def _in_processes(jobs, execution, resume, deadline, bar, workers) -> dict:
     context = get_context("spawn")  # a forked torch with threads can hang
-    queue, stop = context.Queue(), context.Event()
-    with ProcessPoolExecutor(workers, context, initializer=_enter, initargs=(queue, stop)) as pool:
+    queue, stop, alive = context.Queue(), context.Event(), context.Event()
+    with ProcessPoolExecutor(workers, context, initializer=_enter, initargs=(queue, stop, alive)) as pool:
         futures = {pool.submit(_work, j, execution, resume, deadline): j for j in jobs}
         waiting = set(futures)
         try:
@@ -235,6 +274,9 @@ def _in_processes(jobs, execution, resume, deadline, bar, workers) -> dict:
                 for future in finished:
                     future.result()  # an error in a worker is raised here, at once
         except BrokenProcessPool as error:
+            if not alive.is_set():
+                raise RunError("no worker process could start. In a script, put what runs experiments under "
+                               "if __name__ == '__main__':, or pass execution=Execution(workers=1)") from error
             raise RunError("a worker process was killed (out of memory?); finished runs and checkpoints are kept. "
                            "Run again with --resume, or with fewer --workers") from error
         finally:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 import hashlib
+import inspect
 import json
 import math
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from . import data, probes
 from .files import write_atomically
-from .nets import init_weights
+from .nets import init_weights, without_defaults
 from .recipe import Execution, Recipe, environment
 
 # Raise whenever the same recipe and seed would give other numbers than before. It is part of every
@@ -29,15 +30,41 @@ SEMANTICS = 1
 
 PADDING = 4  # He15 §4.2
 EVAL_BATCH = 1000
+STATE = ("recipe_id", "spec", "recipe", "data", "semantics", "at", "net", "optimizer", "generator", "counter", "rows",
+         "probes", "segments")
 
 
-def run_id(spec: dict, recipe: Recipe | None, identity: dict) -> str:
+def run_id(spec: dict, recipe: dict | None, identity: dict) -> str:
     """SHA-256 of everything that decides the result: net, recipe with seed, data, SEMANTICS.
 
-    ``recipe`` is None where nothing is trained.
+    ``recipe`` is `Recipe.to_json`, None where nothing is trained. Values that are defaults are left out,
+    so that a field added later, with a default that changes nothing, leaves the ids of old runs as they
+    are. (A *changed* default changes results and ids: the golden test asks for new SEMANTICS.)
     """
-    content = {"net": spec, "recipe": recipe and recipe.to_json(), "data": identity, "semantics": SEMANTICS}
+    if recipe is not None:
+        usual = Recipe().to_json()
+        recipe = {k: v for k, v in recipe.items() if k not in usual or v != usual[k]}
+    content = {"net": without_defaults(spec), "recipe": recipe, "data": identity, "semantics": SEMANTICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _spec(net: nn.Module, recipe: Recipe) -> dict:
+    """What stands for the net in a run's id: its builder's spec, or a hash of the code of a net of one's own.
+
+    With ``init="keep"`` the weights that the net came with decide the result too.
+    """
+    spec = getattr(net, "spec", None)
+    if spec is None:
+        digest = hashlib.sha256(str(net).encode())
+        for kind in dict.fromkeys(type(m) for m in net.modules() if not type(m).__module__.startswith("torch.")):
+            digest.update(inspect.getsource(kind).encode())
+        spec = {"name": type(net).__name__, "code": digest.hexdigest()}
+    if recipe.init == "keep":
+        digest = hashlib.sha256()
+        for name, value in net.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        spec = {**spec, "weights": digest.hexdigest()}
+    return spec
 
 
 def _finite(value: float) -> float | None:
@@ -80,9 +107,12 @@ class Run:
 
     def __init__(self, net: nn.Module, images: data.ImageSet, recipe: Recipe, execution: Execution | None = None):
         self.images, self.recipe, self.execution = images, recipe, execution or Execution()
-        self.spec = getattr(net, "spec", None) or {"custom": str(net)}
-        self.recipe_id = run_id(self.spec, recipe, images.identity())
         self.device = self.execution.resolve()
+        if self.device.type == "cuda":  # float32 means float32: TF32 would round to ten bits
+            torch.backends.cudnn.allow_tf32 = False
+        net = net.cpu()  # where the generator draws
+        self.spec = _spec(net, recipe)
+        self.recipe_id = run_id(self.spec, recipe.to_json(), images.identity())
         if self.execution.threads:
             torch.set_num_threads(self.execution.threads)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -95,6 +125,7 @@ class Run:
         self.rows: list[dict] = []
         self.probes: list[dict] = []
         self.segments: list[dict] = []
+        self._open_segment: dict | None = None
         self._counter = _Counter.zero(self.device)
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -205,7 +236,7 @@ class Run:
 
     def _segment(self) -> dict:
         """The stretch of this run that this process has trained; opened by its first step."""
-        if getattr(self, "_open_segment", None) is None:
+        if self._open_segment is None:
             self._open_segment = {"from_step": self.at, "seconds": 0.0,
                                   "date": datetime.now(UTC).strftime("%Y-%m-%d"),
                                   "execution": asdict(self.execution), **environment(self.device)}
@@ -242,11 +273,14 @@ class Run:
                 # mid-epoch the state before the epoch's draw, so that the same order is drawn again
                 "generator": self._epoch_start if mid_epoch else self.generator.get_state(),
                 "counter": {"wrong": self._counter.wrong, "loss": self._counter.loss, "seen": self._counter.seen},
-                "rows": self.rows, "probes": self.probes, "segments": self.segments}
+                "rows": list(self.rows), "probes": list(self.probes), "segments": [dict(s) for s in self.segments]}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from ``state``; ValueError names what differs if it belongs to another run."""
-        if state.get("recipe_id") != self.recipe_id:
+        missing = [key for key in STATE if key not in state] if isinstance(state, dict) else STATE
+        if missing:
+            raise ValueError(f"this is not a checkpoint of a run: it lacks {', '.join(missing)}")
+        if state["recipe_id"] != self.recipe_id:
             raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
                              f"made for, or start anew without --resume")
         self.net.load_state_dict(state["net"])
@@ -265,7 +299,7 @@ class Run:
                 "data": self.images.identity(), "semantics": SEMANTICS}
         found = []
         for part, ours in mine.items():
-            theirs = json.loads(json.dumps(state.get(part)))
+            theirs = state[part]
             if not isinstance(ours, dict) or not isinstance(theirs, dict):
                 ours, theirs = {part: ours}, {part: theirs}
             found += [f"{key} {theirs.get(key)!r} there, {ours.get(key)!r} here"
@@ -279,7 +313,10 @@ class Run:
     def load(self, path: str | Path) -> None:
         """Read what `save` wrote. ValueError for a file that is not a checkpoint of this run."""
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, and --resume "
+                             f"without a file finds them") from None
         except OSError:
             raise
         except Exception as error:  # a truncated zip, a pickle with code in it, another format

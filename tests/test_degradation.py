@@ -15,10 +15,7 @@ def records(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "digits":
             patch.setenv("RESNET_LIB_HOME", str(tmp_path_factory.mktemp("digits")))
-        from resnet_lib.runner import Pictures
-        Pictures.load.cache_clear()
         found = experiments.run("degradation", "quick", SEEDS, ["plain-20", "plain-56", "residual-20", "residual-56"])
-    Pictures.load.cache_clear()
     return plots.by_variant(found)
 
 

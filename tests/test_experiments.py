@@ -123,6 +123,46 @@ def test_budget_stops_and_resume_gives_the_same_rows(tiny):
     assert again.rows == whole.rows and len(again.segments) == 2 and not job.live("ckpt").exists()
 
 
+def test_find_never_mixes_data_sets(tiny):
+    """Seed 0 live on the digits, seeds 0 and 1 committed on other data: a mean over both would mean nothing."""
+    made = experiments.run("degradation", "quick", None, ["plain-8"])
+    for r in made:
+        identity = {**r.data, "name": "cifar10", "fallback": None, "sha256": "1" * 64}
+        recipe_id = experiments.run_id(r.net, r.recipe, identity)
+        other = replace(r, data=identity, recipe_id=recipe_id)
+        records.write(other, records.recorded_root() / "degradation" / "quick" / f"plain-8-s{r.seed}.json")
+    assert [(r.seed, r.live) for r in experiments.find("degradation", "quick", "plain-8")] == [(0, True), (1, True)]
+    experiments.job("degradation", "quick", "plain-8", 1).live().unlink()
+    assert [(r.seed, r.live) for r in experiments.find("degradation", "quick", "plain-8")] == [(0, False), (1, False)]
+
+
+def test_a_field_added_to_the_recipe_later_leaves_old_records_valid(tiny):
+    record, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    job = experiments.job("degradation", "quick", "plain-8", 0)
+    content = json.loads(job.live().read_text())
+    del content["recipe"]["decay_all"], content["net"]["block"]  # as if these had not been there then
+    job.live().write_text(json.dumps(content))
+    again, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    assert again.rows == record.rows and "decay_all" not in again.recipe
+
+
+def test_data_that_change_between_asking_and_training_stop_the_run(tiny, monkeypatch):
+    job = experiments.job("degradation", "quick", "plain-8", 0)
+    other = runner.Pictures("digits", 90, 50, 8)
+    with pytest.raises(runner.RunError, match="data/ has changed"):
+        runner.train(replace(job, pictures=other), ONE)
+
+
+def test_pictures_are_read_again_when_data_change(home):
+    pictures = runner.Pictures("mnist", 10, 10, 8)
+    assert pictures.load() is pictures.load() and pictures.load().fallback == "mnist"
+    folder = home / "data" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "train-labels-idx1-ubyte").write_bytes(b"half a set")
+    with pytest.raises(ValueError, match="MNIST"):
+        pictures.load()
+
+
 def test_imagenet_family_is_counted(home):
     record, = experiments.run("imagenet_family", "quick", (0,), ["resnet-18"])
     assert record.final["parameters"] == nets.IMAGENET_COST[18][0]
@@ -134,6 +174,7 @@ def test_imagenet_family_is_counted(home):
     (lambda: experiments.run("degradaton"), "degradation, mnist_simple"),
     (lambda: experiments.run("degradation", "fast"), "quick, short, paper"),
     (lambda: experiments.run("degradation", variants=["plain-57"]), "plain-20, plain-56"),
+    (lambda: experiments.find("degradation", "quick", "plain-57"), "plain-20, plain-56"),
 ])
 def test_unknown_names_get_the_valid_ones(home, call, words):
     with pytest.raises(ValueError) as caught:

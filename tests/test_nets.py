@@ -139,6 +139,16 @@ def test_pre_activation_net():
     assert sum(p.numel() for p in net.parameters()) == post - 32 + 128 - 2 * (16 + 32)
 
 
+def test_batch_norm_is_that_of_the_field_and_keras_its_own():
+    def settings(net):
+        return {(m.eps, m.momentum) for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+
+    for net in (nets.cifar_resnet(20), nets.cifar_resnet(20, block="pre"), nets.resnet(50), nets.cifar_resnet18(),
+                nets.mnist_simple(norm=True)):
+        assert settings(net) == {(1e-5, 0.1)}
+    assert settings(nets.keras_v1(20)) == {(1e-3, 0.01)}
+
+
 def test_he_initialization_has_the_variance_of_the_paper():
     net = nets.init_weights(nets.resnet(18), "he", torch.Generator().manual_seed(0))
     for m in net.modules():

@@ -83,16 +83,15 @@ def test_learning_rate_of_the_paper():
 
 
 def test_an_epoch_of_the_paper_is_390_full_batches_and_one_of_80():
-    run = Run(nets.cifar_resnet(8, width=1), toy_images(50_000 // 100), Recipe(batch=128))
-    assert run.batches_per_epoch == 4  # 500 = 3 × 128 + 116: the rest is a batch too
-    sizes = []
-    for _ in range(4):
-        if run.at % 4 == 0:
-            run._draw_epoch()
+    run = Run(nets.cifar_resnet(8, width=1), toy_images(50_000, size=1), Recipe(batch=128))
+    assert run.batches_per_epoch == 391
+    run._draw_epoch()
+    sizes, seen = [], []
+    for run.at in range(391):
         sizes.append(len(run._batch()[1]))
-        run.at += 1
-    assert sizes == [128, 128, 128, 116]
-    assert -(-50_000 // 128) == 391 and 50_000 % 128 == 80
+        seen.append(run._order[128 * run.at:128 * (run.at + 1)])
+    assert sizes == [128] * 390 + [80]
+    assert torch.equal(torch.cat(seen).sort().values, torch.arange(50_000))
 
 
 def test_the_optimizer_gets_the_rate_of_each_step():
@@ -185,6 +184,8 @@ def test_decay_exempts_biases_and_batch_norm_only_if_told():
     ({"optimizer": "sdg"}, "sgd, adam"), ({"augment": "flip"}, "none, crop_flip"),
     ({"normalize": "zscore"}, "pixel_mean"),
     ({"steps": 0}, "at least 1"), ({"lr": float("nan")}, "positive"), ({"validation": 1.0}, "[0, 1)"),
+    ({"batch": 1.5}, "whole number"), ({"seed": -1}, "at least 0"), ({"warmup_lr": 0}, "positive"),
+    ({"momentum": float("nan")}, "[0, 1)"), ({"weight_decay": -1}, "0 or more"), ({"init": "zzz"}, "he, xavier, keep"),
 ])
 def test_bad_recipes(changes, word):
     with pytest.raises(ValueError) as caught:
@@ -220,6 +221,63 @@ def test_a_checkpoint_with_code_in_it_is_not_executed(tmp_path):
     with pytest.raises(ValueError, match="not a readable checkpoint"):
         Run(small(), toy_images(), SHORT, ONE).load(tmp_path / "run.ckpt")
     assert not (tmp_path / "trapped").exists()
+
+
+def test_evaluation_sees_every_picture(monkeypatch):
+    run = Run(small(), toy_images(), SHORT, ONE)
+    run.step()
+    whole = run.evaluate(run._test_x, run._test_y)
+    monkeypatch.setattr("resnet_lib.train.EVAL_BATCH", 32)  # 50 pictures: one full batch and one of 18
+    assert run.evaluate(run._test_x, run._test_y) == pytest.approx(whole, abs=1e-6)
+
+
+def test_training_error_in_evaluation_mode_leaves_out_the_validation_pictures():
+    images, recipe = toy_images(100), replace(SHORT, validation=0.2, steps=1)
+    run = Run(small(), images, recipe, ONE)
+    row, = run
+    assert (row["train_error_eval"], row["train_loss_eval"]) == run.evaluate(run._train_x[:80], run._train_y[:80])
+    assert (row["validation_error"], row["validation_loss"]) == run.evaluate(run._train_x[80:], run._train_y[80:])
+
+
+def test_nets_of_ones_own_have_ids_by_their_code_and_kept_weights():
+    class Straight(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.fc = torch.nn.Flatten(), torch.nn.Linear(192, 10)
+
+        def forward(self, x):
+            return self.fc(self.flat(x))
+
+    class Doubled(Straight):
+        def forward(self, x):
+            return 2 * self.fc(self.flat(x))
+
+    def identity(net, init):
+        return Run(net, toy_images(), replace(SHORT, init=init), ONE).recipe_id
+
+    Doubled.__name__ = "Straight"  # the same name and the same printed layers
+    assert identity(Straight(), "he") == identity(Straight(), "he") != identity(Doubled(), "he")
+    net = Straight()
+    assert identity(net, "keep") == identity(net, "keep") != identity(Straight(), "keep")
+
+
+def test_a_saved_state_does_not_change_with_the_run():
+    run = Run(small(), toy_images(), SHORT, ONE)
+    state = run.state_dict()
+    list(run)
+    assert state["rows"] == [] and state["segments"] == [] and state["at"] == 0
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), {"recipe_id": "x"}, [1, 2]])
+def test_a_file_of_something_else_is_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "run.ckpt")
+    with pytest.raises(ValueError, match="not a checkpoint of a run: it lacks"):
+        Run(small(), toy_images(), SHORT, ONE).load(tmp_path / "run.ckpt")
+
+
+def test_no_checkpoint_there(tmp_path):
+    with pytest.raises(ValueError, match="there is no checkpoint"):
+        Run(small(), toy_images(), SHORT, ONE).load(tmp_path / "run.ckpt")
 
 
 def test_cuda_where_there_is_none():

@@ -34,12 +34,13 @@ def the_record(home: Path) -> dict:
 
 def wait_for(pattern: str, home: Path, process: subprocess.Popen) -> Path:
     """The first file that matches in the store; the process must still be alive until it is there."""
-    while True:
+    for _ in range(6000):
         found = list(store(home).glob(pattern))
         if found:
             return found[0]
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
+    pytest.fail(f"no {pattern} in two minutes")
 
 
 @pytest.mark.slow
@@ -50,7 +51,7 @@ def test_ten_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
     random.seed(0)
     kills = 0
     while kills < 10:
-        process = start(killed, *WORDS, "--resume")
+        process = start(killed, *WORDS, "--resume", "--checkpoint-every", "0.3")  # most are in mid-row
         before = {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")} if store(killed).exists() else {}
         # half of the kills fall anywhere, even before the first step; half after this process has made progress
         try:
@@ -159,6 +160,26 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_a_checkpoint_is_not_thrown_away(checkpoint):
+    home, path = checkpoint
+    before = path.read_bytes()
+    done = cli("run", "degradation", "--variants", "plain-20", "--seeds", "0", home=home)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert str(path) in done.stderr and "add --resume" in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_script_without_the_guard_is_told_about_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from resnet_lib import experiments\n"
+                      "experiments.run('degradation', 'quick', (0, 1), ['plain-20'])\n")
+    env = {**os.environ, "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "__main__" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_resume_from_another_recipes_checkpoint(checkpoint):
     home, path = checkpoint
     before = path.read_bytes()
@@ -201,7 +222,7 @@ def test_a_damaged_record_in_the_store_is_named_and_left_alone(tmp_path, damage,
 def test_a_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     done = cli("run", "imagenet_family", "--variants", "resnet-18", home=tmp_path / "file" / "home")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "file" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "set RESNET_LIB_HOME" in done.stderr
 
 
 def test_cuda_where_there_is_none(tmp_path):
