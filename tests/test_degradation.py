@@ -39,13 +39,16 @@ def test_residual_56_has_not_overtaken_residual_20_in_so_few_steps(records):
 
 
 def test_gradients_explode_first_and_turn_over_soon(records):
-    def ratio(variant, step):  # first convolution by last, geometric mean over the seeds
-        norms = [plots.layer_values(r, "output_grad_norm", step) for r in records[variant]]
+    def ratio(variant, step, value="output_grad_norm"):  # first convolution by last, geometric mean over the seeds
+        norms = [plots.layer_values(r, value, step) for r in records[variant]]
         return 10 ** np.mean([np.log10(n[0] / n[-2]) for n in norms])
 
     assert ratio("plain-56", 0) > 1e3 and ratio("plain-56", 8) < 1
     assert ratio("plain-56", 0) > 30 * max(ratio("plain-20", 0), ratio("residual-56", 0))
-    assert min(ratio("residual-56", s) for s in (0, 1, 8, 192)) > 1
+    free = {s: ratio("plain-56", s, "relative_grad") for s in (0, 1, 8)}
+    assert free[0] > 100 and free[0] > 5 * free[1] and ratio("plain-56", 8) < free[8] < 1
+    for variant in ("plain-20", "residual-56"):
+        assert all(0.1 < ratio(variant, s, "relative_grad") < 10 for s in (0, 1, 8, 192))
 
 
 def test_the_explosion_inflates_the_first_layers_weights(records):
