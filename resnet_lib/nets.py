@@ -7,6 +7,7 @@ Parameter and multiply–accumulate (MAC) counts stand here, beside the nets, an
 
 from dataclasses import dataclass
 import copy
+import hashlib
 import inspect
 
 import torch
@@ -228,6 +229,25 @@ def without_defaults(spec: dict) -> dict:
         return spec
     usual = {k: p.default for k, p in inspect.signature(builder).parameters.items()}
     return {k: v for k, v in spec.items() if k == "name" or k not in usual or v != usual[k]}
+
+
+def spec_of(net: nn.Module, with_weights: bool = False) -> dict:
+    """What stands for a net in a run's id: its builder's spec, or a hash of the code of a net of one's own.
+
+    ``with_weights`` adds a hash of its weights, for runs that begin with those it came with.
+    """
+    spec = getattr(net, "spec", None)
+    if spec is None:
+        digest = hashlib.sha256(str(net).encode())
+        for kind in dict.fromkeys(type(m) for m in net.modules() if not type(m).__module__.startswith("torch.")):
+            digest.update(inspect.getsource(kind).encode())
+        spec = {"name": type(net).__name__, "code": digest.hexdigest()}
+    if with_weights:
+        digest = hashlib.sha256()
+        for name, value in net.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        spec = {**spec, "weights": digest.hexdigest()}
+    return spec
 
 
 def build(spec: dict) -> nn.Module:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 import hashlib
-import inspect
 import json
 import math
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from . import data, probes
 from .files import write_atomically
-from .nets import init_weights, without_defaults
+from .nets import init_weights, spec_of, without_defaults
 from .recipe import Execution, Recipe, environment
 
 # Raise whenever the same recipe and seed would give other numbers than before. It is part of every
@@ -46,25 +45,6 @@ def run_id(spec: dict, recipe: dict | None, identity: dict) -> str:
         recipe = {k: v for k, v in recipe.items() if k not in usual or v != usual[k]}
     content = {"net": without_defaults(spec), "recipe": recipe, "data": identity, "semantics": SEMANTICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _spec(net: nn.Module, recipe: Recipe) -> dict:
-    """What stands for the net in a run's id: its builder's spec, or a hash of the code of a net of one's own.
-
-    With ``init="keep"`` the weights that the net came with decide the result too.
-    """
-    spec = getattr(net, "spec", None)
-    if spec is None:
-        digest = hashlib.sha256(str(net).encode())
-        for kind in dict.fromkeys(type(m) for m in net.modules() if not type(m).__module__.startswith("torch.")):
-            digest.update(inspect.getsource(kind).encode())
-        spec = {"name": type(net).__name__, "code": digest.hexdigest()}
-    if recipe.init == "keep":
-        digest = hashlib.sha256()
-        for name, value in net.state_dict().items():
-            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        spec = {**spec, "weights": digest.hexdigest()}
-    return spec
 
 
 def _finite(value: float) -> float | None:
@@ -111,7 +91,7 @@ class Run:
         if self.device.type == "cuda":  # float32 means float32: TF32 would round to ten bits
             torch.backends.cudnn.allow_tf32 = False
         net = net.cpu()  # where the generator draws
-        self.spec = _spec(net, recipe)
+        self.spec = spec_of(net, with_weights=recipe.init == "keep")
         self.recipe_id = run_id(self.spec, recipe.to_json(), images.identity())
         if self.execution.threads:
             torch.set_num_threads(self.execution.threads)
