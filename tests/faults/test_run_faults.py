@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import ROOT, cli
+from resnet_lib.__main__ import main
 
 VARIANT = "plain-56"
 WORDS = ("run", "degradation", "--variants", VARIANT, "--seeds", "0")
@@ -207,15 +208,17 @@ def test_a_run_moves_to_another_folder_as_one_file(checkpoint, tmp_path):
     (lambda text: text.replace('"parameters"', '"parameter"'), "rows[0]"),
     (lambda text: text.replace('"seed": 0', '"seed": -1'), "seed"),
 ])
-def test_a_damaged_record_in_the_store_is_named_and_left_alone(tmp_path, damage, word):
-    words = ("run", "imagenet_family", "--variants", "resnet-18")
-    assert cli(*words, home=tmp_path).returncode == 0
-    path = next((tmp_path / "_build/runs/imagenet_family/quick").glob("*.json"))
+def test_a_damaged_record_in_the_store_is_named_and_left_alone(home, capsys, damage, word):
+    words = ["run", "imagenet_family", "--variants", "resnet-18"]
+    assert main(words) == 0
+    path = next((home / "_build/runs/imagenet_family/quick").glob("*.json"))
     path.write_text(damage(path.read_text()))
     before = path.read_bytes()
-    done = cli(*words, home=tmp_path)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert str(path) in done.stderr and word in done.stderr and "run the experiment again" in done.stderr
+    capsys.readouterr()
+    assert main(words) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and str(path) in message and word in message
+    assert "run the experiment again" in message
     assert path.read_bytes() == before
 
 
