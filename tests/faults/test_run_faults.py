@@ -135,19 +135,33 @@ def children(parent: int, word: str) -> list[int]:
     return found
 
 
-@pytest.mark.slow
-def test_a_full_disk_stops_with_one_line_and_the_run_can_go_on(tmp_path):
-    """A tmpfs of 3 MB in a mount namespace of its own holds one checkpoint of plain-56 but not two."""
-    words = " ".join(WORDS)
-    script = f"mount -t tmpfs -o size=3m none {tmp_path} && exec {sys.executable} -m resnet_lib {words}"
-    mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)]
+def on_a_small_disk(home: Path, size: str, before: str, *words: str) -> subprocess.CompletedProcess:
+    """The command line with ``home`` on a tmpfs of ``size``, in a mount namespace of its own."""
+    mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(home)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mount namespaces are not allowed here")
-    env = {**os.environ, "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], env=env, capture_output=True, text=True, timeout=300)
+    script = (f"mount -t tmpfs -o size={size} none {home} && {before} && "
+              f"exec {sys.executable} -m resnet_lib {' '.join(words)}")
+    env = {**os.environ, "RESNET_LIB_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(["unshare", "-rm", "sh", "-c", script], env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_stops_with_one_line_and_the_run_can_go_on(tmp_path):
+    """3 MB hold one checkpoint of plain-56 but not two."""
+    done = on_a_small_disk(tmp_path, "3m", "true", *WORDS)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: plain-56-s0: the checkpoint at step")
     assert "the checkpoint before it is kept" in done.stderr and "--resume" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_disk_full_when_the_record_is_written(tmp_path):
+    fill = f"head -c 4096 /dev/zero > {tmp_path}/full"
+    done = on_a_small_disk(tmp_path, "4k", fill, "run", "imagenet_family", "--variants", "resnet-18")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and "cannot be written (No space left on device)" in done.stderr
+    assert "make room" in done.stderr
 
 
 @pytest.fixture(scope="module")
