@@ -52,6 +52,7 @@ class ImageSet:
     classes: tuple[str, ...]
     fallback: str | None = None  # the set that was asked for, where the digits stand in for it
     part: dict | None = None  # how a subset was drawn: {"n_train", "n_test", "seed"}
+    origin: "ImageSet | None" = None  # the pictures before they were resized
 
     @property
     def title(self) -> str:
@@ -67,10 +68,18 @@ class ImageSet:
         return digest.hexdigest()
 
     def identity(self) -> dict:
-        """What the pictures are, as plain JSON; sha256 runs over the four tensors' bytes, little-endian."""
+        """What the pictures are, as plain JSON; sha256 runs over the four tensors' bytes, little-endian.
+
+        Of resized pictures it is that of the originals, and only ``shape`` is theirs: 70,000 pictures
+        need not be enlarged to know what a run is called.
+        """
         return {"name": self.name, "n_train": len(self.train_x), "n_test": len(self.test_x),
-                "shape": list(self.train_x.shape[1:]), "sha256": self._sha256,
+                "shape": list(self.train_x.shape[1:]), "sha256": (self.origin or self)._sha256,
                 "fallback": self.fallback, "subset": self.part}  # fmt: skip
+
+    def resized_identity(self, size: int) -> dict:
+        """``self.resize(size).identity()``, without resizing."""
+        return self.identity() | {"shape": [self.train_x.shape[1], size, size]}
 
     def subset(self, n_train: int | None = None, n_test: int | None = None, seed: int = 0) -> "ImageSet":
         """The first n of a permutation drawn by ``seed``; None, or n >= the size, keeps all as they are.
@@ -91,13 +100,15 @@ class ImageSet:
             return self
         part = {"n_train": n_train if "train_y" in changes else None,
                 "n_test": n_test if "test_y" in changes else None, "seed": seed}  # fmt: skip
-        return replace(self, part=part | ({"of": self.part} if self.part else {}), **changes)
+        return replace(self, part=part | ({"of": self.part} if self.part else {}), origin=None, **changes)
 
     def resize(self, size: int) -> "ImageSet":
         """The same set with pictures of size x size."""
         if size < 1:
             raise DataError(f"pictures need a size of at least 1 pixel, got {size}")
-        return replace(self, train_x=_resize(self.train_x, size), test_x=_resize(self.test_x, size))
+        if self.train_x.shape[-2:] == (size, size):
+            return self
+        return replace(self, train_x=_resize(self.train_x, size), test_x=_resize(self.test_x, size), origin=self)
 
     def describe(self) -> str:
         """Prose: "CIFAR-10, 5,000 training and 2,000 test pictures at 16×16 (subset by seed 0)"."""
@@ -118,8 +129,6 @@ def _resize(x: Tensor, size: int) -> Tensor:
     halves, which are common here, from being decided by the last bit of the machine's arithmetic.
     """
     n, c, height, width = x.shape
-    if (height, width) == (size, size):
-        return x
     factor = height // size
     if height == width == factor * size:
         squares = x.reshape(n, c, size, factor, size, factor).sum((3, 5), dtype=torch.int32)

@@ -226,11 +226,11 @@ def job(name: str, tier: str, variant: str, seed: int = 0) -> Job:
     net = nets.complete(v.net)
     if declared.recipe is not None:
         pictures = Pictures(experiment.data, declared.n_train, declared.n_test, declared.size)
-        images = pictures.load()
-        identity = images.identity()
+        originals = pictures.originals()
+        identity = originals.resized_identity(declared.size)
         recipe = replace(declared.recipe, **{**v.changes, "seed": seed})
         if "in_channels" in net:  # the digits that stand in for color pictures have one channel
-            net["in_channels"] = images.train_x.shape[1]
+            net["in_channels"] = originals.train_x.shape[1]
     recipe_id = run_id(net, recipe and recipe.to_json(), identity)
     return Job(name, tier, variant, seed, net, recipe, pictures, identity, recipe_id)
 

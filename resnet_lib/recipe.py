@@ -2,8 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 import math
 import platform
+import sys
 
 import torch
 
@@ -87,9 +89,28 @@ class Execution:
         return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # not Linux, or a processor that does not say
+        return platform.processor() or platform.machine()
+
+
 def environment(device: torch.device) -> dict:
     """Versions and hardware as a record keeps them."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.machine()}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {_cpu_name()}"
     return {"device": name, "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__),
                          "torchvision": metadata.version("torchvision")}}
+
+
+def peak_memory(device: torch.device) -> dict:
+    """Most bytes held so far: ``host`` by this process, ``device`` by its tensors on the GPU; None where unknown."""
+    try:
+        import resource  # not on Windows
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        host = most if sys.platform == "darwin" else most * 1024
+    except ImportError:
+        host = None
+    return {"host": host, "device": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None}

@@ -36,14 +36,23 @@ class Pictures:
     n_test: int | None
     size: int
 
+    def originals(self) -> data.ImageSet:
+        """The pictures before resizing: what lies in data/ now, else the digits. Kept while data/ does not change."""
+        return _originals(self.name, self.n_train, self.n_test, data.home(), data.state(self.name))
+
     def load(self) -> data.ImageSet:
-        """The pictures, from what lies in data/ now, else the digits. Kept as long as data/ does not change."""
-        return _load(self, data.home(), data.state(self.name))
+        """The pictures as the net sees them."""
+        return _resized(self.originals(), self.size)
 
 
 @lru_cache(maxsize=4)
-def _load(pictures: Pictures, _home: Path, _state: tuple) -> data.ImageSet:
-    return data.load_or_digits(pictures.name).subset(pictures.n_train, pictures.n_test).resize(pictures.size)
+def _originals(name: str, n_train: int | None, n_test: int | None, _home: Path, _state: tuple) -> data.ImageSet:
+    return data.load_or_digits(name).subset(n_train, n_test)
+
+
+@lru_cache(maxsize=2)
+def _resized(originals: data.ImageSet, size: int) -> data.ImageSet:
+    return originals.resize(size)
 
 
 @dataclass(frozen=True, eq=False)

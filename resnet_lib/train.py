@@ -21,7 +21,7 @@ from torch import Tensor
 from . import data, probes
 from .files import write_atomically
 from .nets import init_weights, spec_of, without_defaults
-from .recipe import Execution, Recipe, environment
+from .recipe import Execution, Recipe, environment, peak_memory
 
 # Raise whenever the same recipe and seed would give other numbers than before. It is part of every
 # run's id, so records of the old mathematics are no longer taken for the new (tests/test_golden.py).
@@ -236,6 +236,8 @@ class Run:
             row = self._row()
             self.rows.append(row)
         segment["seconds"] = round(segment["seconds"] + perf_counter() - start, 3)
+        if row is not None:
+            segment["peak_memory"] = peak_memory(self.device)
         return row
 
     def __iter__(self) -> Iterator[dict]:

@@ -20,6 +20,7 @@ TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, 
 # A change of these two moves every run on digits to another id: what draws the permutations has changed.
 DIGITS_SHA256 = "7d210d064e5204d62824d9b6dd86303ee54c72770dec69cc47060e4bbd2d7ba9"
 DIGITS_SUBSET_SHA256 = "b88d33b6dcaaf895aa2ff0d4eb5c63eee7cccd06d795dee5fd1ed606e0f2598a"
+RESIZED_SHA256 = ["1d8a87cecee9b174", "a08dd94f06177be6", "1c655f435f40fea0"]  # to 4, 12 and 28
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +205,20 @@ def test_resize_keeps_range_and_everything_else(digits):
     assert part.resize(8).train_x is part.train_x
     assert (large.train_x.dtype, large.train_x.is_contiguous()) == (torch.uint8, True)
     assert large.identity()["shape"] == [1, 16, 16]
-    assert large.identity()["sha256"] != part.identity()["sha256"]
+    assert large.identity() == part.resized_identity(16) == part.identity() | {"shape": [1, 16, 16]}
+    again = large.subset(5, 5)  # a part of resized pictures is known by its own bytes
+    assert again.identity()["sha256"] != part.subset(5, 5).identity()["sha256"]
     assert (large.part, large.train_y) == (part.part, part.train_y)
     white = torch.full((1, 1, 7, 7), 255, dtype=torch.uint8)
     for size in (1, 3, 5, 12, 28):
         assert set(resized(white, size).unique().tolist()) == {255}
         assert set(resized(white - 255, size).unique().tolist()) == {0}
+
+
+def test_resized_bytes_are_those_of_the_recorded_runs(digits):
+    """The id of a run names the originals and the size, so what resizing makes of them must not change."""
+    digests = [hashlib.sha256(digits.resize(size).train_x.numpy().data).hexdigest()[:16] for size in (4, 12, 28)]
+    assert digests == RESIZED_SHA256
 
 
 def test_resize_across_pieces():
