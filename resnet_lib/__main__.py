@@ -1,4 +1,4 @@
-"""The command line: ``python -m resnet_lib list | run | data | env``."""
+"""The command line: ``python -m resnet_lib list | run | queue | bench | data | env``."""
 
 from pathlib import Path
 import argparse
@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 
-from . import __version__
+from . import __version__, options
 
 FINISHED, FAILED, UNFINISHED = 0, 2, 3
 
@@ -21,11 +21,19 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"seeds are whole numbers from 0, such as 0,1,2; got {text!r}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m resnet_lib", description="Experiments on residual networks.")
     parser.add_argument("--version", action="version", version=f"resnet_lib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="experiments, tiers, variants, and which runs there are")
+    listed = commands.add_parser("list", help="experiments, tiers, variants, and which runs there are")
+    listed.add_argument("--missing", action="store_true", help="what is not recorded of the paper tier, in the order "
+                        "of the queue, with commands and the time they would take here")
+    options.add_only(listed)
+    options.add_execution(listed)
     commands.add_parser("env", help="versions, device, and which data sets lie here")
     fetch = commands.add_parser("data", help="download MNIST, Fashion-MNIST and CIFAR-10 into data/")
     fetch.add_argument("names", nargs="*", help="mnist, fashion_mnist, cifar10 (default: all)")
@@ -35,63 +43,163 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--tier", default="quick", help="quick, short or paper (default: quick)")
     run.add_argument("--seeds", type=_numbers, help="such as 0,1,2 (default: those the experiment declares)")
     run.add_argument("--variants", help="such as plain-20,plain-56 (default: all)")
-    run.add_argument("--device", help="auto, cpu or cuda")
-    run.add_argument("--threads", type=int, help="CPU threads for one run")
-    run.add_argument("--workers", type=int, help="runs at the same time (CPU only; 0: one per core)")
-    run.add_argument("--checkpoint-every", type=float, metavar="SECONDS", help="besides one for each row (default: 60)")
     run.add_argument("--budget", type=float, metavar="SECONDS", help="stop then, with a checkpoint")
     run.add_argument("--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
                      help="go on from the checkpoints in _build/runs, or from this file")
     run.add_argument("--record", action="store_true", help="also copy the finished records to data/runs")
+    run.add_argument("--record-unfinished", action="store_true", help="and what the others have reached so far")
+    options.add_execution(run)
+    queue = commands.add_parser("queue", help="train and record what is missing of the paper tier, in order", epilog=(
+        f"Goes on from checkpoints. Exit status: {FINISHED} all is recorded, {UNFINISHED} something is left to do, "
+        f"{FAILED} an error."))
+    queue.add_argument("--budget", type=float, metavar="SECONDS", help="for all together; stop then, with checkpoints")
+    options.add_only(queue)
+    options.add_execution(queue)
+    measure = commands.add_parser("bench", help="measure the speed of training against its peers")
+    if words[:1] == ["bench"]:  # else torch need not be loaded to print a line of help
+        from . import bench
+        bench.main_arguments(measure)
     return parser
 
 
-def _list(_args) -> int:
+def _list(args) -> int:
     from . import experiments, records
 
+    if args.missing:
+        return _list_missing(args)
     for experiment in experiments.EXPERIMENTS.values():
         print(f"{experiment.name}: {experiment.question}")
         for name, tier in experiment.tiers.items():
-            recorded = {p.stem for p in (records.recorded_root() / experiment.name / name).glob("*.json")}
             live = {p.name.rsplit(".", 2)[0] for p in (records.live_root() / experiment.name / name).glob("*.json")}
-            print(f"  {name:6} {len(recorded)} recorded, {len(live)} trained here; variants:")
+            print(f"  {name:6} {_recorded(experiment.name, name)}, {len(live)} trained here; variants:")
             for variant, v in tier.variants.items():
                 seeds = ",".join(map(str, v.seeds or tier.seeds))
                 print(f"    {variant:24} seeds {seeds:6} {v.note}".rstrip())
     return FINISHED
 
 
-def _run(args) -> int:
-    from dataclasses import replace
-
+def _recorded(name: str, tier: str) -> str:
+    """How many committed records there are; the reason for each that does not count goes to stderr."""
     from . import experiments, records
+
+    counts = {"recorded": 0, "unfinished": 0, "refused": 0}
+    for path in sorted((records.recorded_root() / name / tier).glob("*.json")):
+        try:
+            record = experiments.committed_record(path)
+            counts["recorded" if record.finished else "unfinished"] += 1
+        except records.RecordError as error:
+            counts["refused"] += 1
+            _say(f"refused: {error}")
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n or word == "recorded")
+
+
+def _list_missing(args) -> int:
+    from . import estimates, queue, records
+
+    groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
+    executions = queue.executions(lambda usual: options.execution(args, usual))
+    trained = [left for group in groups for left in group if left.job and left.job.recipe]
+    if not all(estimates.known(left.job, executions[left.item.experiment]) for left in trained):
+        _say("timing a few steps of each net here, once; this takes a minute or two …")
+    total = 0.0
+    for k, group in enumerate(groups, 1):
+        seconds = sum(estimates.seconds_left(left.job, left.at, executions[left.item.experiment])
+                      for left in group if left.job)
+        total += seconds
+        job = group[0].job
+        takes = (group[0].state if job is None else f"about {records.duration(seconds)}" if job.recipe else
+                 "counted, not trained")
+        print(f"{k:2}. {group[0].item.experiment}: {len(group)} run{'s' * (len(group) > 1)}, {takes}")
+        for left in group:
+            if left.at:
+                print(f"    {left.item.variant}-s{left.item.seed}: {left.state}")
+        for command in queue.commands(group, options.flags(args)):
+            print(f"    {command}")
+    if not groups:
+        print("nothing is missing: all of the paper tier is recorded")
+    elif trained:
+        print(f"About {records.duration(total)} in all, one run at a time: seconds per step of each net, batch and "
+              f"execution as measured here, times the steps that are left; {estimates.cache()} keeps them. "
+              f"python -m resnet_lib queue does it all")
+    return FINISHED
+
+
+def _run(args) -> int:
+
+    from . import experiments, queue, records
 
     _, tier = experiments.get(args.experiment, args.tier)
     variants = args.variants.split(",") if args.variants else None
-    given = {"device": args.device, "threads": args.threads, "workers": args.workers,
-             "checkpoint_every": args.checkpoint_every}
-    execution = replace(tier.execution, **{k: v for k, v in given.items() if v is not None})
-    execution.resolve()
+    execution = options.execution(args, tier.execution)
     wanted = experiments.jobs(args.experiment, args.tier, args.seeds, variants)
     resume = args.resume if isinstance(args.resume, bool) else Path(args.resume)
     if isinstance(resume, Path) and len(wanted) != 1:
         raise ValueError(f"a checkpoint file goes on one run, but {len(wanted)} were asked for; name it with "
                          f"--variants and --seeds")
+    for job in wanted:
+        if job.recorded().exists():
+            try:
+                experiments.committed_record(job.recorded())
+            except records.StaleRecord as error:
+                _say(f"refused: {error}")
     found = experiments.run(args.experiment, args.tier, args.seeds, variants, execution, resume, args.budget)
-    for record in found:
+    by_id = {record.recipe_id: record for record in found}
+    for job in wanted:
+        record = by_id.get(job.recipe_id)
+        if record is None:
+            if args.record_unfinished and job.recipe is not None:
+                _record_unfinished(job)
+            continue
         error = record.final.get("train_error")
         numbers = "" if error is None else (f"  train error {100 * error:5.1f} %  test error "
                                             f"{100 * record.final['test_error']:5.1f} %")
         print(f"{record.variant}-s{record.seed}{numbers}  {record.recipe_id[:8]}  {records.duration(record.seconds)}")
-        if args.record:
-            path = records.recorded_root() / args.experiment / args.tier / f"{record.variant}-s{record.seed}.json"
-            records.write(record, path)
-            print(f"  recorded in {path}")
+        if args.record or args.record_unfinished:
+            queue.record(job)
+            print(f"  recorded in {job.recorded()}")
     missing = len(wanted) - len(found)
     if missing:
         print(f"{missing} of {len(wanted)} runs unfinished; their checkpoints are in {records.live_root()}. Run the "
               f"same command with --resume")
     return UNFINISHED if missing else FINISHED
+
+
+def _record_unfinished(job) -> None:
+    from . import queue, records
+
+    record = queue.unfinished_record(job)
+    if record is None:
+        print(f"{job.name}  nothing to record: its first row comes at step "
+              f"{min(job.recipe.eval_every, job.recipe.steps):,}, and the budget ended before it")
+        return
+    print(f"{job.name}  {record.progress}, test error {100 * record.final['test_error']:.1f} %\n"
+          f"  recorded as unfinished in {records.store(record)}")
+
+
+def _queue(args) -> int:
+    from . import queue
+
+    executions = queue.executions(lambda usual: options.execution(args, usual))
+    groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
+    try:
+        well = queue.work(groups, executions, args.budget, lambda line: _say(f"error: {line}"))
+    finally:  # also after Ctrl-C
+        after = {left.item: left for group in queue.missing([[left.item for left in group] for group in groups], str)
+                 for left in group}
+        for left in (left for group in groups for left in group):
+            state = after[left.item].state if left.item in after else "finished"
+            print(f"{left.item!s:44} {state}")
+    if not after:
+        print("all of it is recorded" if groups else "nothing is missing: all of it is recorded")
+    elif well:
+        print(f"{len(after)} of {sum(map(len, groups))} runs are left; run the same command again")
+    return FAILED if not well else UNFINISHED if after else FINISHED
+
+
+def _bench(args) -> int:
+    from . import bench
+
+    return bench.main(args)
 
 
 def _data(args) -> int:
@@ -129,13 +237,15 @@ def _env(_args) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser(words).parse_args(words)
     from .runner import RunError
 
+    commands = {"list": _list, "run": _run, "queue": _queue, "bench": _bench, "data": _data, "env": _env}
     try:
-        return {"list": _list, "run": _run, "data": _data, "env": _env}[args.command](args)
+        return commands[args.command](args)
     except KeyboardInterrupt:
-        print("interrupted; go on with the same command and --resume", file=sys.stderr)
+        _say("interrupted; go on with the same command" + " and --resume" * (args.command != "queue"))
         return 130
     except BrokenPipeError:  # list | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,15 +1,17 @@
-"""The six experiments, declared: nets, data and recipes at three tiers. `runner.run` carries them out.
+"""The six experiments, declared: nets, data and recipes at three tiers. `run` finds or trains them.
 
 `quick` runs live when the book is built (seconds on a CPU), `short` is a shortened schedule for a free
 GPU, `paper` is the published recipe. A variant is a net and what it changes in the tier's recipe.
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from . import nets
 from .recipe import Execution, Recipe
-from .records import Record, StaleRecord, live_root, read, recorded_root
-from .runner import Job, Pictures, find_record, train_missing
+from .records import UNFINISHED, Record, StaleRecord, live_root, read, recorded_path, recorded_root
+from .parallel import train_missing
+from .runner import Job, Pictures, find_record
 from .train import run_id
 
 TIERS = ("quick", "short", "paper")
@@ -23,6 +25,7 @@ class Variant:
     changes: dict = field(default_factory=dict)
     note: str = ""
     seeds: tuple[int, ...] = ()  # where it differs from the tier's
+    keep: tuple[int, ...] = ()  # seeds whose trained weights are kept
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def _quick_degradation() -> dict[str, Variant]:
 
 
 def _paper_degradation() -> dict[str, Variant]:
-    main = _pairs((20, 56, 32, 44))
+    lesions = {name: replace(v, keep=(0,)) for name, v in _pairs((20, 56)).items()}  # nets to cut up in later chapters
+    main = lesions | _pairs((32, 44))
     deepest = {"plain-110": Variant(_plain(110), WARM_110), "residual-110": Variant(_residual(110), WARM_110)}
     # He15 §4.1 reports, for ImageNet, that three times the steps left the degradation as it was
     tripled = {"steps": 192_000, "drops": (96_000, 144_000), "probe_steps": (0, 1, 30, 96_000, 192_000)}
@@ -232,7 +236,13 @@ def job(name: str, tier: str, variant: str, seed: int = 0) -> Job:
         if "in_channels" in net:  # the digits that stand in for color pictures have one channel
             net["in_channels"] = originals.train_x.shape[1]
     recipe_id = run_id(net, recipe and recipe.to_json(), identity)
-    return Job(name, tier, variant, seed, net, recipe, pictures, identity, recipe_id)
+    return Job(name, tier, variant, seed, net, recipe, pictures, identity, recipe_id, keep=seed in v.keep)
+
+
+def seeds_of(name: str, tier: str, variant: str) -> tuple[int, ...]:
+    """The seeds that are declared for a variant."""
+    _, declared = get(name, tier)
+    return (0,) if declared.recipe is None else _variant(name, tier, variant).seeds or declared.seeds
 
 
 def jobs(name: str, tier: str, seeds=None, variants=None) -> list[Job]:
@@ -248,39 +258,67 @@ def jobs(name: str, tier: str, seeds=None, variants=None) -> list[Job]:
     return found
 
 
-def find(name: str, tier: str, variant: str) -> list[Record]:
+def find(name: str, tier: str, variant: str, unfinished: bool = False) -> list[Record]:
     """The records there are of a variant, by seed: live ones for the present data, else committed ones.
 
     Only records made by the present declaration count, and all of a result are of the same data. A
-    committed record may be of data that do not lie here (CIFAR-10, where only the digits do).
+    committed record may be of data that do not lie here (CIFAR-10, where only the digits do). With
+    ``unfinished`` a seed that has no result is stood in for by what a stopped run had reached, where
+    that is committed: ask `Record.finished`.
     """
-    _, declared = get(name, tier)
-    seeds = _variant(name, tier, variant).seeds or declared.seeds
-    live, committed = [], []
-    for seed in seeds:
+    live, committed, stopped = [], [], []
+    folder = recorded_root() / name / tier
+    for seed in seeds_of(name, tier, variant):
         stem = f"{variant}-s{seed}"
         if any((live_root() / name / tier).glob(f"{stem}.*.json")):  # else the pictures need not be read
             live += filter(None, [find_record(job(name, tier, variant, seed))])
-        path = recorded_root() / name / tier / f"{stem}.json"
-        if path.exists():
-            committed.append(read(path))
-            if not _declares(declared, variant, committed[-1]):
-                raise StaleRecord(f"{path}: stale: {name} no longer declares this net or recipe at tier {tier}. Record "
-                                  f"it again: python -m resnet_lib run {name} --tier {tier} --variants {variant} "
-                                  f"--record")
-    best = max(live, committed, key=len)  # max takes the first of equals: live
-    same = [r for r in live + committed if r.data["sha256"] == best[0].data["sha256"]] if best else []
+        if (folder / f"{stem}.json").exists():
+            committed.append(committed_record(folder / f"{stem}.json"))
+        if unfinished and (folder / f"{stem}{UNFINISHED}").exists():
+            stopped.append(committed_record(folder / f"{stem}{UNFINISHED}"))
+    best = max(live, committed, key=len) or stopped  # max takes the first of equals: live
+    same = [r for r in live + committed + stopped if r.data["sha256"] == best[0].data["sha256"]]
     by_seed = {r.seed: r for r in reversed(same)}  # live ones stand first and win
     return [by_seed[seed] for seed in sorted(by_seed)]
 
 
-def _declares(declared: Tier, variant: str, record: Record) -> bool:
-    """Whether the declaration of today would make this record on the record's own data."""
-    net = nets.complete(declared.variants[variant].net)
+def committed_record(path: Path) -> Record:
+    """A record of data/runs; StaleRecord, saying what differs, unless the present declaration would make it."""
+    record = read(path)
+    name = f"{record.experiment} {record.tier} {record.variant}-s{record.seed}"
+    if recorded_path(record) != path:
+        raise StaleRecord(f"{path}: by its content this is {name}, which belongs in {recorded_path(record)}. Move it "
+                          f"there, or delete it")
+    try:
+        changes = _changes(record)
+    except (ValueError, TypeError) as error:  # the variant is no longer there, or no net of today has such a spec
+        changes = [str(error)]
+    if changes:
+        raise StaleRecord(f"{path}: stale: the declaration of {name} has changed since: {'; '.join(changes)}. Record "
+                          f"it again: python -m resnet_lib run {record.experiment} --tier {record.tier} --variants "
+                          f"{record.variant} --seeds {record.seed} --record")
+    return record
+
+
+def _changes(record: Record) -> list[str]:
+    """What differs between a record and its declaration of today, taken on the record's own data."""
+    _, declared = get(record.experiment, record.tier)
+    variant = _variant(record.experiment, record.tier, record.variant)
+    net, theirs = nets.complete(variant.net), {"net": nets.complete(record.net)}
     if "in_channels" in net:
         net["in_channels"] = record.net.get("in_channels")
-    recipe = declared.recipe and replace(declared.recipe, **{**declared.variants[variant].changes, "seed": record.seed})
-    return run_id(net, recipe and recipe.to_json(), record.data) == record.recipe_id
+    ours = {"net": net}
+    if record.recipe is not None:
+        theirs |= {"recipe": Recipe(**record.recipe).to_json(), "data": {"size": record.data["shape"][-1]}}
+    if declared.recipe is not None:
+        recipe = replace(declared.recipe, **{**variant.changes, "seed": record.seed})
+        ours |= {"recipe": recipe.to_json(), "data": {"size": declared.size}}
+    found = []
+    for part in dict.fromkeys((*theirs, *ours)):
+        a, b = theirs.get(part, {}), ours.get(part, {})
+        found += [f"{key} of the {part} was {a.get(key)!r}, is {b.get(key)!r}" for key in dict.fromkeys((*a, *b))
+                  if a.get(key) != b.get(key)]
+    return found
 
 
 def run(name: str, tier: str = "quick", seeds=(0,), variants=None, execution: Execution | None = None,

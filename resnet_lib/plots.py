@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 import hashlib
 import io
 import json
@@ -70,12 +71,16 @@ def percent(axis) -> None:
 
 def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = None,
            labels: bool = True) -> Axes:
-    """Error (or loss) against steps, one line a variant: mean over seeds, band ± one standard deviation."""
+    """Error (or loss) against steps, one line a variant: mean over seeds, band ± one standard deviation.
+
+    A run that was stopped is a line of its own, never part of a mean; it ends in an open square that
+    says where, and the axis runs to the end of its recipe.
+    """
     if ax is None:
         ax = axes()[1][0]
     dashed = y.startswith("train")
     ends = []
-    for variant, group in by_variant(records).items():
+    for variant, group in by_variant([r for r in records if r.finished]).items():
         color, width = COLORS[kind(variant)], weight(variant)
         steps = [row["step"] for row in group[0].rows if y in row]
         values = np.array([r.column(y) for r in group], dtype=float)
@@ -87,8 +92,15 @@ def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = 
             ax.plot(steps, values.T, color=color, linewidth=0.5, alpha=0.55)
         ax.plot(steps, mean, color=color, linewidth=width, linestyle="--" if dashed else "-")
         ends.append((mean[-1], variant, color, steps[-1]))
-    ax.set_xlim(left=0)
-    longest = max(end[3] for end in ends)
+    stopped = [r for r in records if not r.finished]
+    for r in stopped:
+        color, values = COLORS[kind(r.variant)], r.column(y)
+        steps = [row["step"] for row in r.rows if y in row]
+        ax.plot(steps, values, color=color, linewidth=weight(r.variant), linestyle="--" if dashed else "-")
+        ax.plot(steps[-1], values[-1], "s", ms=6, mfc="none", color=color)
+        ends.append((values[-1], f" {r.variant}, {r.progress}", color, steps[-1]))
+    ax.set_xlim(left=0, right=max(r.steps for r in stopped) if stopped else None)
+    longest = max([end[3] for end in ends] + [r.steps for r in stopped])
     if longest >= 10_000:
         ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}")
     ax.set_xlabel("steps, thousands" if longest >= 10_000 else "steps")
@@ -130,6 +142,38 @@ def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str
         ax.axvline(reference[0], color=MUTED, linewidth=0.8)
         ax.annotate(reference[1], (reference[0], -0.6), xytext=(4, 2), textcoords="offset points", color=MUTED,
                     fontsize=9.5)
+    return ax
+
+
+def ladder(ax: Axes, case: dict) -> Axes:
+    """A case of a bench record: images a second of each contender, median dot on a line from lowest to highest round.
+
+    From the plain loop down, each row of ours (filled) changes one thing more; peers are open. Beside a dot
+    stands how many times the first row it is. Vertical lines: the convolutions alone, by precision.
+    """
+    order = sorted(case["contenders"].items(), key=lambda item: {"loop": 0, "d2l": 0, "strong": 2}.get(item[0], 1))
+    base = next((c["images_per_second"] for _, c in order if not c["failed"]), None)
+    for k, (key, c) in enumerate(order):
+        if c["failed"]:
+            ax.annotate(shorten(f"failed: {c['failed']}", 50, placeholder=" …"), (0, k), xytext=(4, 0), va="center",
+                        textcoords="offset points", color=MUTED, fontsize=9.5)
+            continue
+        color = MUTED if key in ("loop", "strong", "d2l") else COLORS["green"]
+        ax.plot([c["low"], c["high"]], [k, k], color=color, linewidth=1.2)
+        ax.plot(c["images_per_second"], k, "o", ms=7, color=color, mfc="none" if color == MUTED else color)
+        ax.annotate(f"{c['images_per_second'] / base:.3g}×", (c["high"], k), xytext=(7, 0),
+                    textcoords="offset points", va="center", color=color, fontsize=9.5)
+    for k, (precision, line) in enumerate(case["roofline"].items()):
+        x = case["batch"] / line["seconds"]
+        ax.axvline(x, color=MUTED, linewidth=0.8)
+        ax.annotate(f"convolutions alone, {precision}", (x, -0.7), xytext=(0, 2 + 12 * k), textcoords="offset points",
+                    ha="right", color=MUTED, fontsize=9.5)
+    ax.set_yticks(range(len(order)), [c["title"] for _, c in order])
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(len(order) - 0.4, -0.7)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("images a second")
     return ax
 
 
@@ -234,10 +278,10 @@ class Shown:
 def credit(records: Sequence[Record], source: str = "") -> str:
     """Badge and provenance line, as HTML, for records and/or a published source."""
     parts = []
-    for live, word in ((True, "live"), (False, "recorded")):
-        some = [r for r in records if r.live == live]
+    for word, look in (("live", "live"), ("recorded", "recorded"), ("unfinished", "recorded")):
+        some = [r for r in records if word == ("unfinished" if not r.finished else "live" if r.live else "recorded")]
         if some:
-            parts.append(f'<span class="rn-badge rn-{word}">{word}</span> '
+            parts.append(f'<span class="rn-badge rn-{look}">{word}</span> '
                          f'<span class="rn-provenance">{escape(provenance(some))}</span>')
     if source:
         parts.append(f'<span class="rn-badge rn-published">published</span> '

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 import math
+import os
 import platform
 import sys
 
@@ -13,6 +14,9 @@ OPTIMIZERS = ("sgd", "adam")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
 INITS = ("he", "xavier", "keep")
 AUGMENT = ("none", "crop_flip")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32", "bf16")
+BF16_CAPABILITY = 8  # the first CUDA capability with bf16 arithmetic
 
 
 @dataclass(frozen=True)
@@ -72,21 +76,53 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run is carried out. Recorded, but not part of a run's id."""
+    """How a run is carried out. Recorded, but not part of a run's id.
+
+    The update rule is the same in each of these ways; rounding is not. tests/test_update.py compares one
+    step from the same state, and for bf16 and graphs the outcome of paired runs.
+    """
 
     device: str = "auto"  # "auto", "cpu" or "cuda"
+    precision: str = "float32"  # "tf32": CUDA; "bf16": autocast, weights stay float32; evaluation is always float32
     channels_last: bool = True
+    fused: bool = False  # one optimizer kernel for all weights
+    compile: bool = False  # torch.compile; needs a C++ compiler
+    graphs: bool = False  # the step as a CUDA graph, one per batch size and learning rate
+    autotune: bool = False  # cuDNN times its algorithms and takes the fastest (CUDA)
+    interleave: int = 1  # runs trained in turn by one process, on a GPU each on its own stream
     threads: int | None = None  # CPU threads for one run; None leaves torch's choice
     workers: int = 1  # runs trained at the same time, in processes (CPU only); 0: one per core
     checkpoint_every: float = 60.0  # seconds between checkpoints; each row makes one too
 
+    @classmethod
+    def fastest(cls, device: str = "auto") -> "Execution":
+        """The fastest way that needs nothing but torch: what ``bench`` found, on a CPU and on a GPU."""
+        if cls(device=device).resolve().type == "cpu":
+            return cls(device="cpu", threads=1, workers=0)  # a run a core wastes less than a run on all cores
+        modern = torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
+        return cls(device="cuda", precision="bf16" if modern else "float32", fused=True, graphs=True, autotune=True,
+                   interleave=4)
+
     def resolve(self) -> torch.device:
-        """The device, or ValueError with the way out where it is not there."""
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"device must be one of auto, cpu, cuda, got {self.device!r}")
-        if self.device == "cuda" and not torch.cuda.is_available():
+        """The device, or ValueError with the way out where this execution is not possible here."""
+        for name, valid in (("device", DEVICES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
+        for name, least in (("interleave", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        there = torch.cuda.is_available()
+        if self.device == "cuda" and not there:
             raise ValueError("device 'cuda' asked for, but torch finds no CUDA GPU here; use --device cpu or auto")
-        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+        device = torch.device("cuda" if self.device != "cpu" and there else "cpu")
+        if device.type == "cpu":
+            wanted = {"graphs": self.graphs, "autotune": self.autotune, "precision tf32": self.precision == "tf32"}
+            for name in (n for n, w in wanted.items() if w):
+                raise ValueError(f"{name} needs a CUDA GPU, and this run is on the CPU; leave it out")
+        elif self.precision == "bf16" and torch.cuda.get_device_capability()[0] < BF16_CAPABILITY:
+            raise ValueError(f"precision bf16 needs a GPU of CUDA capability {BF16_CAPABILITY}.0 or more: "
+                             f"{torch.cuda.get_device_name()} would emulate it and crawl; use --precision float32")
+        return device
 
 
 def _cpu_name() -> str:
@@ -114,3 +150,14 @@ def peak_memory(device: torch.device) -> dict:
     except ImportError:
         host = None
     return {"host": host, "device": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None}
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the GPU or of the host: torch says so by type there, and in words here."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

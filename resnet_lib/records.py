@@ -2,7 +2,9 @@
 
 `data/runs/` holds recorded runs (committed), `_build/runs/` what this machine has trained. A record is
 ``<experiment>/<tier>/<variant>-s<seed>.json``; in the second store the first eight digits of the id
-are part of the name, so that runs on different data do not replace each other.
+are part of the name, so that runs on different data do not replace each other. What a run reached before
+it was stopped may be committed too, as ``<variant>-s<seed>.unfinished.json``: another name, and nothing
+here or above takes it for a result unless asked to.
 """
 
 from collections.abc import Sequence
@@ -12,14 +14,14 @@ from pathlib import Path
 import json
 import subprocess
 
-from . import __version__
+from . import __version__, train
 from .data import TITLES, home
 from .files import write_atomically
 from .recipe import Recipe
-from .train import run_id
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 SCHEMA_VERSION = 1
+UNFINISHED = ".unfinished.json"
 
 
 class RecordError(ValueError):
@@ -27,7 +29,7 @@ class RecordError(ValueError):
 
 
 class StaleRecord(RecordError):
-    """A record whose id is not that of its content under the present code."""
+    """A record that the present code would not make; the message says which part differs."""
 
 
 def recorded_root() -> Path:
@@ -58,12 +60,33 @@ class Record:
     commit: str = "unknown"
     dirty: bool = True
     schema: int = SCHEMA_VERSION
+    semantics: int | None = field(default_factory=lambda: train.SEMANTICS)  # so that a stale record can say why
     live: bool = field(default=False, compare=False)  # by which store it was read from; not written
 
     @property
     def final(self) -> dict:
         """The last row."""
         return self.rows[-1]
+
+    @property
+    def step(self) -> int:
+        """The step of the last row."""
+        return self.final["step"]
+
+    @property
+    def steps(self) -> int:
+        """The steps of the whole recipe; 0 where nothing is trained."""
+        return 0 if self.recipe is None else self.recipe.get("steps", Recipe.steps)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the rows reach the end of the recipe."""
+        return self.step >= self.steps
+
+    @property
+    def progress(self) -> str:
+        """"finished", or where the run was stopped: "stopped at step 1,200 of 64,000"."""
+        return "finished" if self.finished else f"stopped at step {self.step:,} of {self.steps:,}"
 
     @property
     def seconds(self) -> float:
@@ -102,9 +125,12 @@ def provenance(records: Sequence[Record]) -> str:
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     parts = [data, f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}", " and ".join(devices),
              " and ".join(torches), when, f"{duration(sum(r.seconds for r in records))} of training"]
-    stopped = max(len(r.segments) for r in records)
-    if stopped > 1:
-        parts.append(f"up to {stopped} segments a run")
+    most = max(len(r.segments) for r in records)
+    if most > 1:
+        parts.append(f"up to {most} segments a run")
+    for r in records:
+        if not r.finished:
+            parts.append(r.progress if len(records) == 1 else f"{r.variant}, seed {r.seed}: {r.progress}")
     return " · ".join(parts)
 
 
@@ -172,15 +198,29 @@ def read(path: str | Path, live: bool = False) -> Record:
         raise RecordError(f"{path}: not JSON ({error}). Delete the file and run the experiment again") from error
     check(content, path)
     try:
-        record = Record(**content, live=live)
+        record = Record(**{"semantics": None} | content, live=live)
         if record.recipe is not None:
             Recipe(**record.recipe)  # only valid values
     except (TypeError, ValueError) as error:
         raise RecordError(f"{path}: {error}. Delete the file and run the experiment again") from error
-    if record.recipe_id != run_id(record.net, record.recipe, record.data):
-        raise StaleRecord(f"{path}: stale: its id is not that of its recipe under the present code (SEMANTICS in "
-                          f"resnet_lib/train.py was raised, or the file was edited). Run the experiment again")
+    if record.recipe_id != train.run_id(record.net, record.recipe, record.data):
+        raise StaleRecord(f"{path}: stale: {_why_stale(record)}. Run the experiment again")
+    record.semantics = train.SEMANTICS  # the id says so, also where the field is older than the record
+    if record.finished == path.name.endswith(UNFINISHED):
+        raise RecordError(f"{path}: the run {'is' if record.finished else 'was'} {record.progress}, so its name must "
+                          f"{'not ' * record.finished}end in {UNFINISHED}")
     return record
+
+
+def _why_stale(record: Record) -> str:
+    now = train.SEMANTICS
+    if record.semantics is None:
+        return (f"its id is not that of its net, recipe and data under the present mathematics (SEMANTICS {now} in "
+                f"resnet_lib/train.py), or the file was edited")
+    if record.semantics != now:
+        return f"it was made under SEMANTICS {record.semantics}, and resnet_lib/train.py now has {now}"
+    return (f"its id is not that of its net, recipe and data, though SEMANTICS is {now} as it was then: the file was "
+            f"edited, or a default changed")
 
 
 def write(record: Record, path: str | Path) -> None:
@@ -204,6 +244,26 @@ def write(record: Record, path: str | Path) -> None:
                           f"{live_root()}: make room, then run the same command with --resume") from error
 
 
-def load(name: str, tier: str = "paper") -> list[Record]:
-    """The committed records of an experiment at a tier, checked; an empty list where there are none."""
-    return [read(path) for path in sorted((recorded_root() / name / tier).glob("*.json"))]
+def recorded_path(record: Record) -> Path:
+    """Where a record is committed; an unfinished one under another name than a result."""
+    suffix = ".json" if record.finished else UNFINISHED
+    return recorded_root() / record.experiment / record.tier / f"{record.variant}-s{record.seed}{suffix}"
+
+
+def store(record: Record) -> Path:
+    """Write a record to the committed store. A finished one takes the place of the unfinished one of its run."""
+    path = recorded_path(record)
+    write(record, path)
+    if record.finished:
+        path.with_name(path.name.removesuffix(".json") + UNFINISHED).unlink(missing_ok=True)
+    return path
+
+
+def load(name: str, tier: str = "paper", unfinished: bool = False) -> list[Record]:
+    """The committed records of an experiment at a tier, each checked against its own id; none is an empty list.
+
+    With ``unfinished`` those of runs that were stopped come along. `experiments.find` also checks that
+    the declaration is still the same.
+    """
+    paths = sorted((recorded_root() / name / tier).glob("*.json"))
+    return [read(path) for path in paths if unfinished or not path.name.endswith(UNFINISHED)]

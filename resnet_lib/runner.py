@@ -1,25 +1,19 @@
-"""Find a run in the stores, or train it: one after another, or several at once in processes."""
+"""Find a run in the stores, or train it."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from time import perf_counter, time
 import os
-import signal
 import sys
 
 from filelock import FileLock, Timeout
-from tqdm.auto import tqdm
-import torch
 
-from . import data, nets, records
-from .recipe import Execution, Recipe, environment
+from . import data, nets, records, weights
+from .recipe import Execution, Recipe, environment, is_out_of_memory
 from .train import Run
 
 
@@ -68,6 +62,7 @@ class Job:
     pictures: Pictures | None
     identity: dict
     recipe_id: str
+    keep: bool = False  # whether the trained weights are kept beside the record, suffix "pt"
 
     @property
     def name(self) -> str:
@@ -128,6 +123,18 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
     checkpoint file from elsewhere; with False a checkpoint that is there is an error, not thrown away.
     ``progress`` is told how many more pictures the run has seen.
     """
+    steps = training(job, execution, resume, deadline, progress, stopped)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def training(job: Job, execution: Execution, resume: bool | Path = True, deadline: float | None = None,
+             progress: Callable[[int], None] = lambda images: None,
+             stopped: Callable[[], bool] = lambda: False) -> Generator[None, None, records.Record | None]:
+    """What `train` does, a step at a time, so that runs can take turns; closed early, it saves the run first."""
     records.commit()  # of the code as it is now, not when the run ends
     try:
         job.live().parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +149,10 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
             part.unlink()
         record = find_record(job)
         if record is None:
-            record = _count(job) if job.recipe is None else _train(job, execution, resume, deadline, progress, stopped)
+            if job.recipe is None:
+                record = _count(job)
+            else:
+                record = yield from _steps(job, execution, resume, deadline, progress, stopped)
             if record is None:
                 return None
             records.write(record, job.live())
@@ -168,29 +178,56 @@ def _acquire(lock: FileLock, job: Job, give_up: Callable[[], bool]) -> bool:
                 return False
 
 
-def _train(job, execution, resume, deadline, progress, stopped) -> records.Record | None:
+def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[None, None, records.Record | None]:
     checkpoint = job.live("ckpt")
     if not resume and checkpoint.exists():
         raise RunError(f"{job.name} has a checkpoint, {checkpoint}; add --resume to go on from it, or delete it to "
                        f"begin anew")
-    run = Run(nets.build(job.net), job.pictures.load(), job.recipe, execution)
+    with _plainly(job, checkpoint):
+        run = Run(nets.build(job.net), job.pictures.load(), job.recipe, execution)
     if run.recipe_id != job.recipe_id:
         raise RunError(f"{job.name}: data/ has changed since the run was asked for; run the same command again")
     source = resume if isinstance(resume, Path) else checkpoint
     if resume and (source.exists() or source != checkpoint):
         run.load(source)
         progress(run.at * job.recipe.batch)
-    saved = time()
-    while not run.done:
-        row = run.advance()
-        progress(job.recipe.batch)
-        late = deadline is not None and time() > deadline
-        if row or late or stopped() or time() - saved > execution.checkpoint_every:
+    saved, begun = time(), run.at
+    try:
+        while not run.done:
+            with _plainly(job, checkpoint):
+                row = run.advance()
+            progress(job.recipe.batch)
+            late = deadline is not None and time() > deadline
+            if row or late or stopped() or time() - saved > execution.checkpoint_every:
+                _save(run, checkpoint, job)
+                saved = time()
+            if not run.done and (late or stopped()):
+                return None
+            yield
+    except GeneratorExit:  # another run of the same process failed
+        if run.at > begun:
             _save(run, checkpoint, job)
-            saved = time()
-        if not run.done and (late or stopped()):
-            return None
+        raise
+    if job.keep:
+        weights.write(job.live("pt"), run.net, job.recipe_id)
     return _record(job, run.rows, run.probes, run.segments)
+
+
+@contextmanager
+def _plainly(job: Job, checkpoint: Path):
+    """Failures of the machine in one line, with what is kept and the way out."""
+    kept = f"the checkpoint {checkpoint} is kept" if checkpoint.exists() else "it had no checkpoint yet"
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = (str(error) or type(error).__name__).strip().splitlines()[0]
+        if is_out_of_memory(error):
+            raise RunError(f"{job.name}: out of memory ({said[:120]}); {kept}. Train fewer runs at the same time "
+                           f"(--interleave 1 --workers 1), or use a larger machine, and add --resume") from error
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise RunError(f"{job.name}: torch.compile failed ({said[:160]}); {kept}. Install a C++ compiler "
+                           f"(g++ or clang), or run without --compile, and add --resume") from error
+        raise
 
 
 def _save(run: Run, checkpoint: Path, job: Job) -> None:
@@ -201,94 +238,3 @@ def _save(run: Run, checkpoint: Path, job: Job) -> None:
         raise RunError(f"{job.name}: the checkpoint at step {run.at:,} cannot be written to {checkpoint} "
                        f"({getattr(error, 'strerror', None) or str(error).splitlines()[0]}); {kept}. Make room, then "
                        f"run the same command with --resume") from error
-
-
-# --- several at once ------------------------------------------------------------------------------------
-
-_shared: dict = {}  # a worker's queue and stop flag, set by _enter
-
-
-def _enter(queue, stop, alive) -> None:
-    """A worker's start: keep what it shares with the parent, leave Ctrl-C to it, and die with it."""
-    _shared.update(queue=queue, stop=stop, begun=False)
-    alive.set()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's stop flag lets the run save itself
-    sentinel = parent_process().sentinel
-
-    def die_with_parent():
-        connection.wait([sentinel])
-        os._exit(1)
-
-    Thread(target=die_with_parent, daemon=True).start()
-
-
-def _work(job: Job, execution: Execution, resume, deadline) -> records.Record | None:
-    if _shared["begun"] and deadline is not None and time() > deadline:
-        return None  # a worker's first run makes some progress in any case
-    _shared["begun"] = True
-    return train(job, execution, resume, deadline, _shared["queue"].put, _shared["stop"].is_set)
-
-
-def _cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _weight(job: Job) -> int:
-    """A guess at a run's length, to start the longest first."""
-    return 0 if job.recipe is None else job.recipe.steps * job.recipe.batch * job.net.get("depth", 18)
-
-
-def train_missing(jobs: Sequence[Job], execution: Execution, resume: bool | Path = True,
-                  budget: float | None = None) -> dict[str, records.Record | None]:
-    """Train the jobs and return their records by id; None for one that the budget (seconds) stopped.
-
-    With more than one worker (``execution.workers``, 0 for one per CPU core) and no GPU, each run has a
-    process. RunError where a worker was killed; finished runs are in the store by then.
-    """
-    workers = min(execution.workers or _cores(), len(jobs))
-    single = replace(execution, workers=1)
-    deadline = None if budget is None else time() + budget
-    total = sum(j.recipe.steps * j.recipe.batch for j in jobs if j.recipe)
-    quiet = True if os.environ.get("RESNET_LIB_BOOK") else None  # None: only on a terminal or in a notebook
-    with tqdm(total=total, unit=" images", unit_scale=True, disable=quiet, desc=jobs[0].experiment) as bar:
-        if workers == 1 or execution.resolve().type != "cpu":
-            return _one_by_one(jobs, single, resume, deadline, bar)
-        return _in_processes(sorted(jobs, key=_weight, reverse=True), single, resume, deadline, bar, workers)
-
-
-def _one_by_one(jobs, execution, resume, deadline, bar) -> dict:
-    threads = torch.get_num_threads()
-    try:
-        found = {}
-        for k, j in enumerate(jobs):
-            late = k > 0 and deadline is not None and time() > deadline
-            found[j.recipe_id] = None if late else train(j, execution, resume, deadline, bar.update)
-        return found
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _in_processes(jobs, execution, resume, deadline, bar, workers) -> dict:
-    context = get_context("spawn")  # a forked torch with threads can hang
-    queue, stop, alive = context.Queue(), context.Event(), context.Event()
-    with ProcessPoolExecutor(workers, context, initializer=_enter, initargs=(queue, stop, alive)) as pool:
-        futures = {pool.submit(_work, j, execution, resume, deadline): j for j in jobs}
-        waiting = set(futures)
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                while not queue.empty():
-                    bar.update(queue.get())
-                for future in finished:
-                    future.result()  # an error in a worker is raised here, at once
-        except BrokenProcessPool as error:
-            if not alive.is_set():
-                raise RunError("no worker process could start. In a script, put what runs experiments under "
-                               "if __name__ == '__main__':, or pass execution=Execution(workers=1)") from error
-            raise RunError("a worker process was killed (out of memory?); finished runs and checkpoints are kept. "
-                           "Run again with --resume, or with fewer --workers") from error
-        finally:
-            stop.set()  # the others save and end at their next step
-            pool.shutdown(cancel_futures=True)
-    return {j.recipe_id: f.result() for f, j in futures.items()}

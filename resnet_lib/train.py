@@ -5,7 +5,8 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +23,7 @@ from . import data, probes
 from .files import write_atomically
 from .nets import init_weights, spec_of, without_defaults
 from .recipe import Execution, Recipe, environment, peak_memory
+from .update import Counter, Graphs, Update, exact_float32, load_optimizer, make_optimizer, set_backend
 
 # Raise whenever the same recipe and seed would give other numbers than before. It is part of every
 # run's id, so records of the old mathematics are no longer taken for the new (tests/test_golden.py).
@@ -47,32 +49,6 @@ def run_id(spec: dict, recipe: dict | None, identity: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN; a diverged loss is null
-
-
-@dataclass
-class _Counter:
-    """Errors and loss since the last row, kept on the device so that no step waits for the host."""
-
-    wrong: Tensor
-    loss: Tensor
-    seen: int = 0
-
-    @classmethod
-    def zero(cls, device):
-        return cls(torch.zeros((), dtype=torch.int64, device=device),
-                   torch.zeros((), dtype=torch.float64, device=device))
-
-    def add(self, logits: Tensor, y: Tensor, mean_loss: Tensor) -> None:
-        self.wrong += (logits.detach().argmax(1) != y).sum()
-        self.loss += mean_loss.detach().double() * len(y)
-        self.seen += len(y)
-
-    def read(self) -> tuple[float, float | None]:
-        return self.wrong.item() / self.seen, _finite(self.loss.item() / self.seen)
-
-
 class Run:
     """One training run. Iterating yields a row (dict) every ``recipe.eval_every`` steps.
 
@@ -88,36 +64,34 @@ class Run:
     def __init__(self, net: nn.Module, images: data.ImageSet, recipe: Recipe, execution: Execution | None = None):
         self.images, self.recipe, self.execution = images, recipe, execution or Execution()
         self.device = self.execution.resolve()
-        if self.device.type == "cuda":  # float32 means float32: TF32 would round to ten bits
-            torch.backends.cudnn.allow_tf32 = False
         net = net.cpu()  # where the generator draws
         self.spec = spec_of(net, with_weights=recipe.init == "keep")
         self.recipe_id = run_id(self.spec, recipe.to_json(), images.identity())
-        if self.execution.threads:
-            torch.set_num_threads(self.execution.threads)
+        set_backend(self.execution, self.device)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.format = torch.channels_last if self.execution.channels_last else torch.contiguous_format
         init_weights(net, recipe.init, self.generator)
         self.net = net.to(self.device, memory_format=self.format)
-        self.optimizer = self._optimizer()
+        self.optimizer = make_optimizer(self.net, recipe, self.execution)
         self._load_images()
         self.at = 0  # finished steps
         self.rows: list[dict] = []
         self.probes: list[dict] = []
         self.segments: list[dict] = []
         self._open_segment: dict | None = None
-        self._counter = _Counter.zero(self.device)
+        self._counter = Counter(self.device)
+        self._update = self._make_update()
+        self._stream = None
+        if self.device.type == "cuda" and (self.execution.graphs or self.execution.interleave > 1):
+            self._stream = torch.cuda.Stream()
+            self._stream.wait_stream(torch.cuda.current_stream())  # for the weights and pictures
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        r = self.recipe
-        decayed = [p for p in self.net.parameters() if r.decay_all or p.ndim > 1]
-        exempt = [p for p in self.net.parameters() if not (r.decay_all or p.ndim > 1)]
-        groups = [{"params": decayed, "weight_decay": r.weight_decay}]
-        if exempt:
-            groups.append({"params": exempt, "weight_decay": 0.0})
-        if r.optimizer == "adam":
-            return torch.optim.Adam(groups, lr=r.lr, eps=r.adam_eps)
-        return torch.optim.SGD(groups, lr=r.lr, momentum=r.momentum)
+    def _make_update(self) -> Update | Graphs:
+        update = Update(self.net, self.optimizer, self._counter, self._batch, self.execution, self.device)
+        return Graphs(update) if self.execution.graphs else update
+
+    def _on_stream(self):
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
     def _load_images(self) -> None:
         """Everything to the device once, as uint8; the mean picture is padded like the pictures."""
@@ -142,52 +116,50 @@ class Run:
         return x.contiguous(memory_format=self.format)
 
     def _draw_epoch(self) -> None:
-        """Order and crops of one epoch, drawn on the CPU in one go."""
+        """The plan of one epoch, drawn on the CPU in one go: a row of indices, with crops also dy, dx and flip."""
         self._epoch_start = self.generator.get_state()
         n = self.n_train
         order = torch.randperm(n, generator=self.generator) if self.recipe.shuffle else torch.arange(n)
-        self._order = order.to(self.device)
-        if self.recipe.augment == "crop_flip":
-            self._crops = [t.to(self.device) for t in data.draw_crops(n, PADDING, self.generator)]
+        crops = data.draw_crops(n, PADDING, self.generator) if self.recipe.augment == "crop_flip" else ()
+        self._plan = torch.stack([order, *(t.to(torch.int64) for t in crops)]).to(self.device)
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def _step_plan(self) -> Tensor:
         start = self.at % self.batches_per_epoch * self.recipe.batch
-        here = slice(start, start + self.recipe.batch)
-        index = self._order[here]
+        return self._plan[:, start: start + self.recipe.batch]
+
+    def _batch(self, plan: Tensor) -> tuple[Tensor, Tensor]:
+        index = plan[0]
         if self.recipe.augment == "none":
             return self._normalize(self._train_x[index], self._mean), self._train_y[index]
-        dy, dx, flip = (t[here] for t in self._crops)
+        _, dy, dx, flip = plan
         size = self._train_x.shape[-1]
-        x = data.crop_flip(self._padded, index, dy, dx, flip, size)
+        x = data.crop_flip(self._padded, index, dy, dx, flip.bool(), size)
         # padding the mean with zeros, like the pictures, is the same as padding after the subtraction
-        mean = data.crop_flip(self._padded_mean, torch.zeros_like(index), dy, dx, flip, size)
+        mean = data.crop_flip(self._padded_mean, torch.zeros_like(index), dy, dx, flip.bool(), size)
         return self._normalize(x, mean), self._train_y[index]
 
     def step(self) -> None:
-        """One update: batch, loss, gradients, optimizer."""
-        if self.at % self.batches_per_epoch == 0:
-            self._draw_epoch()
-        x, y = self._batch()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr_at(self.at)
-        logits = self.net(x)
-        loss = F.cross_entropy(logits, y)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self._counter.add(logits, y, loss)
+        """One update: batch, loss, gradients, optimizer. It never waits for the device."""
+        with self._on_stream():
+            if self.at % self.batches_per_epoch == 0:
+                self._draw_epoch()
+            plan = self._step_plan()
+            self._update(plan, self.recipe.lr_at(self.at))
+        self._counter.seen += plan.shape[1]
         self.at += 1
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float | None]:
         """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation."""
-        counter = _Counter.zero(self.device)
+        counter = Counter(self.device)
         self.net.eval()
-        for start in range(0, len(y), EVAL_BATCH):
-            here = slice(start, start + EVAL_BATCH)
-            logits = self.net(self._normalize(x[here], self._mean))
-            counter.add(logits, y[here], F.cross_entropy(logits, y[here]))
+        with exact_float32(self.device):
+            for start in range(0, len(y), EVAL_BATCH):
+                here = slice(start, start + EVAL_BATCH)
+                logits = self.net(self._normalize(x[here], self._mean))
+                counter.add(logits, y[here], F.cross_entropy(logits, y[here]))
         self.net.train()
+        counter.seen = len(y)
         return counter.read()
 
     def _row(self) -> dict:
@@ -201,14 +173,15 @@ class Run:
         if self.done:
             train = slice(0, self.n_train)
             row["train_error_eval"], row["train_loss_eval"] = self.evaluate(self._train_x[train], self._train_y[train])
-        self._counter = _Counter.zero(self.device)
+        self._counter.reset()
         return row
 
     def _probe_if_due(self) -> None:
         if self.at in self.recipe.probe_steps and all(p["step"] != self.at for p in self.probes):
             here = slice(0, min(self.recipe.batch, self.n_train))  # the same pictures every time
             x = self._normalize(self._train_x[here], self._mean)
-            self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self._train_y[here])})
+            with exact_float32(self.device):
+                self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self._train_y[here])})
 
     @property
     def done(self) -> bool:
@@ -221,20 +194,23 @@ class Run:
                                   "date": datetime.now(UTC).strftime("%Y-%m-%d"),
                                   "execution": asdict(self.execution), **environment(self.device)}
             self.segments.append(self._open_segment)
+            if self.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
         return self._open_segment
 
     def advance(self) -> dict | None:
         """One step with its probes and its row: the row where one is due, else None."""
         segment, start = self._segment(), perf_counter()
-        if self.at == 0:
-            self.net.train()
-            self._probe_if_due()
-        self.step()
-        self._probe_if_due()
         row = None
-        if self.at % self.recipe.eval_every == 0 or self.done:
-            row = self._row()
-            self.rows.append(row)
+        with self._on_stream():
+            if self.at == 0:
+                self.net.train()
+                self._probe_if_due()
+            self.step()
+            self._probe_if_due()
+            if self.at % self.recipe.eval_every == 0 or self.done:
+                row = self._row()
+                self.rows.append(row)
         segment["seconds"] = round(segment["seconds"] + perf_counter() - start, 3)
         if row is not None:
             segment["peak_memory"] = peak_memory(self.device)
@@ -248,13 +224,15 @@ class Run:
 
     def state_dict(self) -> dict:
         """All that is needed to go on elsewhere: tensors and plain Python values only."""
+        if self._stream is not None:
+            self._stream.synchronize()
         mid_epoch = self.at % self.batches_per_epoch != 0
         return {"recipe_id": self.recipe_id, "spec": self.spec, "recipe": self.recipe.to_json(),
                 "data": self.images.identity(), "semantics": SEMANTICS, "at": self.at,
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
                 # mid-epoch the state before the epoch's draw, so that the same order is drawn again
                 "generator": self._epoch_start if mid_epoch else self.generator.get_state(),
-                "counter": {"wrong": self._counter.wrong, "loss": self._counter.loss, "seen": self._counter.seen},
+                "counter": self._counter.state(),
                 "rows": list(self.rows), "probes": list(self.probes), "segments": [dict(s) for s in self.segments]}
 
     def load_state_dict(self, state: dict) -> None:
@@ -266,13 +244,13 @@ class Run:
             raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
                              f"made for, or start anew without --resume")
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.at = state["at"]
         self.generator.set_state(state["generator"].cpu())
         if self.at % self.batches_per_epoch:
             self._draw_epoch()
-        c = state["counter"]
-        self._counter = _Counter(c["wrong"].to(self.device), c["loss"].to(self.device), c["seen"])
+        self._counter.restore(state["counter"])
+        self._update = self._make_update()  # captured graphs would go on with the old momentum
         self.rows, self.probes, self.segments = list(state["rows"]), list(state["probes"]), list(state["segments"])
         self._open_segment = None
 

@@ -1,5 +1,6 @@
 """What several test files share."""
 
+from dataclasses import replace
 from pathlib import Path
 import os
 import subprocess
@@ -8,7 +9,9 @@ import sys
 import pytest
 import torch
 
+from resnet_lib import experiments
 from resnet_lib.data import ImageSet
+from resnet_lib.recipe import Execution, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +29,19 @@ def home(tmp_path, monkeypatch):
     """An empty home: no data sets, no runs."""
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def tiny(home, monkeypatch):
+    """The degradation experiment with tiers of a second: other sizes, the same code."""
+    variants = {name: experiments.Variant({"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4})
+                for name, residual in (("plain-8", False), ("residual-8", True))}
+    recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), augment="none", eval_every=2)
+    tier = experiments.Tier(variants, recipe, size=8, n_train=100, n_test=50, seeds=(0, 1),
+                            execution=Execution(device="cpu", threads=1))
+    declared = replace(experiments.DEGRADATION, tiers={"quick": tier, "paper": tier})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+    return home
 
 
 def toy_images(n: int = 150, size: int = 8, channels: int = 3, seed: int = 0, classes: int = 10) -> ImageSet:

@@ -1,9 +1,13 @@
 """python -m resnet_lib: what people type, and the one line they get when it cannot work."""
 
+from dataclasses import fields
+import argparse
 import json
 
 import pytest
 
+from resnet_lib import options
+from resnet_lib.recipe import Execution
 from resnet_lib.__main__ import FAILED, FINISHED, main
 
 
@@ -27,6 +31,10 @@ def test_env(home, capsys):
     (["run", "degradation", "--device", "gpu"], "auto, cpu, cuda"),
     (["run", "degradation", "--resume", "there.ckpt"], "--variants and --seeds"),
     (["data", "cifar"], "mnist, fashion_mnist, cifar10"),
+    (["queue", "--device", "gpu"], "auto, cpu, cuda"),
+    (["list", "--missing", "--precision", "half"], "float32, tf32, bf16"),
+    (["queue", "--only", "plain-21"], "degradation/plain-20-s0"),
+    (["bench", "--device", "gpu"], "auto, cpu, cuda"),
 ])
 def test_bad_words_get_one_line_with_the_valid_ones(home, capsys, words, expected):
     assert main(words) == FAILED
@@ -40,6 +48,25 @@ def test_bad_seeds(capsys):
     with pytest.raises(SystemExit):
         main(["run", "degradation", "--seeds", "a"])
     assert "0,1,2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["", "--device cpu --threads 2 --checkpoint-every 5.0", "--fast --device cpu",
+                                   "--precision bf16 --no-channels-last --fused --compile --no-graphs --interleave 4 "
+                                   "--threads 2"])
+def test_options_of_how_runs_are_carried_out_say_themselves_again(words):
+    """`list --missing` prints commands that do what was asked of it."""
+    parser = argparse.ArgumentParser()
+    options.add_execution(parser)
+    args = parser.parse_args(words.split())
+    assert sorted(options.flags(args)) == sorted(words.split())
+    assert len(options.given(args)) == words.count("--") - args.fast
+    assert options.execution(args, Execution(threads=7)).threads == {"": 7, "--fast": 1}.get(words.split(" ")[0], 2)
+
+
+def test_every_field_of_an_execution_has_its_option():
+    parser = argparse.ArgumentParser()
+    options.add_execution(parser)
+    assert set(vars(parser.parse_args([]))) == {f.name for f in fields(Execution)} | {"fast"}
 
 
 def test_run_and_record(home, capsys):

@@ -2,26 +2,15 @@
 
 from dataclasses import replace
 import json
+import re
 
 import pytest
 
 from resnet_lib import experiments, nets, records, runner
-from resnet_lib.recipe import Execution, Recipe
+from resnet_lib.recipe import Execution
 from resnet_lib.train import Run
 
 ONE = Execution(device="cpu", threads=1)
-
-
-@pytest.fixture
-def tiny(home, monkeypatch):
-    """The degradation experiment with a quick tier of a second: other sizes, the same code."""
-    variants = {name: experiments.Variant({"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4})
-                for name, residual in (("plain-8", False), ("residual-8", True))}
-    recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), augment="none", eval_every=2)
-    tier = experiments.Tier(variants, recipe, size=8, n_train=100, n_test=50, seeds=(0, 1), execution=ONE)
-    declared = replace(experiments.DEGRADATION, tiers={"quick": tier, "paper": tier})
-    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
-    return home
 
 
 def test_six_experiments_in_full():
@@ -105,12 +94,53 @@ def test_find_prefers_live_and_takes_committed(tiny):
 
 def test_a_committed_record_of_an_older_declaration_is_refused_with_the_reason(tiny, monkeypatch):
     record, = experiments.run("degradation", "quick", (0,), ["plain-8"])
-    records.write(record, records.recorded_root() / "degradation" / "paper" / "plain-8-s0.json")
+    records.store(replace(record, tier="paper"))
     tier = experiments.EXPERIMENTS["degradation"].tiers["paper"]
     declared = replace(experiments.DEGRADATION, tiers={"paper": replace(tier, recipe=replace(tier.recipe, lr=0.07))})
     monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
-    with pytest.raises(records.StaleRecord, match="no longer declares"):
-        experiments.find("degradation", "paper", "plain-8")
+    for unfinished in (False, True):
+        with pytest.raises(records.StaleRecord, match="stale.*lr of the recipe was 0.05, is 0.07.*--record"):
+            experiments.find("degradation", "paper", "plain-8", unfinished)
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"size": 9}, "size of the data was 8, is 9"),
+    ({"variants": {"plain-8": experiments.Variant({"name": "cifar_resnet", "depth": 8, "residual": True, "width": 6})}},
+     "residual of the net was False, is True; width of the net was 4, is 6"),
+    ({"variants": {"plain-14": experiments.Variant({"name": "cifar_resnet", "depth": 14})}},
+     "unknown variant 'plain-8'; degradation at tier quick has plain-14"),
+])
+def test_the_reason_names_what_changed(tiny, monkeypatch, change, reason):
+    record, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    path = records.store(record)
+    assert experiments.committed_record(path) == record
+    tier = experiments.EXPERIMENTS["degradation"].tiers["quick"]
+    declared = replace(experiments.DEGRADATION, tiers={"quick": replace(tier, **change)})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+    with pytest.raises(records.StaleRecord, match=re.escape(reason)):
+        experiments.committed_record(path)
+
+
+def test_a_record_in_anothers_place_is_refused(tiny):
+    record, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    path = records.store(record)
+    wrong = path.with_name("residual-8-s0.json")
+    path.rename(wrong)
+    with pytest.raises(records.StaleRecord, match="plain-8-s0, which belongs in .*plain-8-s0.json"):
+        experiments.find("degradation", "quick", "residual-8")
+
+
+def test_an_unfinished_record_is_found_only_when_asked_for(tiny):
+    record, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    part = replace(record, rows=record.rows[:-1], live=False)
+    experiments.job("degradation", "quick", "plain-8", 0).live().unlink()
+    records.store(part)
+    assert experiments.find("degradation", "quick", "plain-8") == []
+    assert experiments.find("degradation", "quick", "plain-8", unfinished=True) == [part]
+    assert runner.find_record(experiments.job("degradation", "quick", "plain-8", 0)) is None
+    again, = experiments.run("degradation", "quick", (0,), ["plain-8"])
+    assert again.finished and again.rows == record.rows
+    assert experiments.find("degradation", "quick", "plain-8", unfinished=True) == [again]  # the result comes first
 
 
 def test_budget_stops_and_resume_gives_the_same_rows(tiny):

@@ -32,6 +32,22 @@ class FakeRecord:
     def final(self):
         return self.rows[-1]
 
+    @property
+    def step(self):
+        return self.final["step"]
+
+    @property
+    def steps(self):
+        return self.recipe["steps"]
+
+    @property
+    def finished(self):
+        return self.step >= self.steps
+
+    @property
+    def progress(self):
+        return "finished" if self.finished else f"stopped at step {self.step} of {self.steps}"
+
 
 def rows(train_error, **more):
     return [{"step": 0, "train_error": 0.9}, {"step": 176, "train_error": train_error, **more}]
@@ -44,8 +60,8 @@ def experiments(records):
     tier = types.SimpleNamespace(variants={"plain-20": None, "plain-56": None, "plain-110": None})
     declared = {"degradation": types.SimpleNamespace(tiers={"quick": tier})}
 
-    def find(name, tier, variant):
-        return [r for r in records if r.variant == variant]
+    def find(name, tier, variant, unfinished=False):
+        return [r for r in records if r.variant == variant and (r.finished or unfinished)]
 
     return types.SimpleNamespace(EXPERIMENTS=declared, find=find)
 
@@ -123,12 +139,47 @@ def test_values_that_are_no_numbers_are_refused():
 
 
 def test_a_problem_of_the_store_becomes_a_problem_of_the_value():
-    def find(*names):
+    def find(*names, unfinished):
         raise ValueError("plain-20-s0.json: field 'rows' is missing")
 
     broken = types.SimpleNamespace(EXPERIMENTS=experiments([]).EXPERIMENTS, find=find)
     with pytest.raises(values.ValueProblem, match="'rows' is missing"):
         values.resolve("degradation/quick/plain-20:train_error", broken, {})
+
+
+@pytest.fixture
+def stopped():
+    whole = FakeRecord("plain-20", 0, rows(0.05), live=False)
+    part = FakeRecord("plain-56", 0, [{"step": 120, "train_error": 0.7}], live=False)
+    return experiments([whole, part])
+
+
+@pytest.mark.parametrize("field, text", [("step", "120"), ("steps", "176"), ("lr", "0.05"), ("seconds", "9 s"),
+                                         ("data", "scikit-learn’s digits")])
+def test_how_far_a_stopped_run_came_may_be_shown(stopped, field, text):
+    shown = values.resolve(f"degradation/quick/plain-56:{field}", stopped, {})
+    assert shown.text.replace("\u00a0", " ") == text
+    assert shown.origin.endswith("seed 0, unfinished")
+
+
+@pytest.mark.parametrize("expression", [
+    "degradation/quick/plain-56:train_error", "degradation/quick/plain-56:train_error|std",
+    "degradation/quick/plain-56:step|seeds", "degradation/quick/plain-56:seeds",
+    "degradation/quick/plain-56:train_error - plain-20:train_error",
+    "degradation/quick/plain-20:train_error - plain-56:train_error"])
+def test_a_stopped_run_has_no_result(stopped, expression):
+    with pytest.raises(values.ValueProblem, match="plain-56 has no finished run.*stopped at step 120 of 176.*--resume"):
+        values.resolve(expression, stopped, {})
+
+
+def test_a_stopped_run_stands_for_nothing_beside_finished_ones(stopped):
+    both = experiments([FakeRecord("plain-56", 0, rows(0.5)),
+                        FakeRecord("plain-56", 1, [{"step": 120, "train_error": 0.7}], live=False)])
+    assert values.resolve("degradation/quick/plain-56:train_error", both, {}).text == "50.0\u00a0%"
+    assert values.resolve("degradation/quick/plain-56:train_error|seeds", both, {}).text == "1"
+    kinds = {row[0]: row[5] for row in status.record_rows(stopped)}
+    assert kinds == {"degradation/quick/plain-20-s0": "recorded",
+                     "degradation/quick/plain-56-s0": "unfinished, step 120 of 176"}
 
 
 @pytest.mark.parametrize("seconds, text", [(53.6, "54 s"), (60, "1 min"), (174, "2 min 54 s"),

@@ -9,14 +9,15 @@ import pytest
 from resnet_lib import plots, records, widgets
 
 
-def record(variant="plain-20", seed=0, errors=(0.9, 0.5, 0.2), live=True):
+def record(variant="plain-20", seed=0, errors=(0.9, 0.5, 0.2), live=True, steps=None):
     rows = [{"step": 10 * (k + 1), "train_error": e, "test_error": e} for k, e in enumerate(errors)]
     data = {"name": "digits", "n_train": 100, "n_test": 50, "shape": [1, 8, 8], "sha256": "", "fallback": None}
     segment = {"from_step": 0, "seconds": 3.0, "date": "2026-01-01", "device": "CPU x86_64", "execution": {},
                "versions": {"python": "3", "torch": "2"}, "threads": 1}
     probes = [{"step": s, "layer": ["a", "b", "c"], "weight_norm": [1, 2, 4], "weight_grad_norm": [8, 4, 2],
                "output_std": [1, 1, 1], "output_grad_norm": [1e-3, 1e-2, 1e-1]} for s in (0, 5)]
-    return records.Record("degradation", "quick", variant, seed, "0" * 64, {}, {"name": "cifar_resnet"}, data,
+    recipe = {"steps": steps or rows[-1]["step"]}
+    return records.Record("degradation", "quick", variant, seed, "0" * 64, recipe, {"name": "cifar_resnet"}, data,
                           [segment], rows, probes, live=live)
 
 
@@ -29,6 +30,23 @@ def test_curve_is_the_mean_and_band_of_the_seeds():
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(0.3 - np.std([0.4, 0.2], ddof=1))
     assert mean.get_linestyle() == "--" and plots.curves(group, "test_error").lines[-1].get_linestyle() == "-"
+
+
+def test_a_stopped_run_is_never_drawn_as_finished():
+    """An open mark and words where it ends, an axis to where it should have ended, and no part in a mean."""
+    whole, stopped = [record(seed=s, errors=(0.9, 0.5, 0.4)) for s in (0, 1)], record(seed=2, errors=(0.8,), steps=30)
+    ax = plots.curves([*whole, stopped])
+    lines = [line for line in ax.lines if line.get_linestyle() != "None" and line.get_linewidth() > 1]
+    assert sorted(len(line.get_xdata()) for line in lines) == [1, 3]
+    assert lines[0].get_ydata() == pytest.approx([0.9, 0.5, 0.4])  # the mean is that of the finished ones
+    mark, = (line for line in ax.lines if line.get_marker() == "s")
+    assert (mark.get_xdata()[0], mark.get_ydata()[0], mark.get_markerfacecolor()) == (10, 0.8, "none")
+    assert [t.get_text().strip() for t in ax.texts if "stopped" in t.get_text()] == [
+        "plain-20, stopped at step 10 of 30"]
+    assert plots.curves([stopped]).get_xlim() == (0, 30)
+    html = plots.credit([*whole, stopped])
+    assert ">unfinished</span>" in html and "stopped at step 10 of 30" in html and ">live</span>" in html
+    assert "unfinished" not in plots.credit(whole)
 
 
 def test_marks_mean_the_same_everywhere():

@@ -1,5 +1,6 @@
 """Records: schema, ids, atomic writes, provenance; jsonschema is the outside judge of the format."""
 
+from dataclasses import replace
 from pathlib import Path
 import json
 import os
@@ -91,6 +92,62 @@ def test_raised_semantics_makes_records_stale(made, tmp_path, monkeypatch):
         records.read(tmp_path / "r.json")
 
 
+@pytest.mark.parametrize("now, change, reason", [
+    (10_000, {}, "made under SEMANTICS 1, and .* now has 10000"),
+    (1, {"seed": 7}, "though SEMANTICS is 1 as it was then: the file was edited"),
+    (10_000, {"semantics": None}, "under the present mathematics .SEMANTICS 10000.* or the file was edited"),
+])
+def test_a_stale_record_says_why(made, tmp_path, monkeypatch, now, change, reason):
+    records.write(made, tmp_path / "r.json")
+    content = json.loads((tmp_path / "r.json").read_text())
+    if "semantics" in change:
+        del content["semantics"]  # a record from before the field
+    content["recipe"] |= {k: v for k, v in change.items() if k != "semantics"}
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    monkeypatch.setattr("resnet_lib.train.SEMANTICS", now)
+    with pytest.raises(records.StaleRecord, match=reason):
+        records.read(tmp_path / "r.json")
+
+
+def test_a_record_from_before_the_field_semantics_is_valid(made, tmp_path):
+    content = made.to_json()
+    del content["semantics"]
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    assert records.read(tmp_path / "r.json") == made
+
+
+def part_of(made):
+    return replace(made, rows=made.rows[:1])
+
+
+def test_an_unfinished_record_has_a_name_of_its_own_and_goes_when_the_run_is_finished(made, home):
+    part = part_of(made)
+    assert (made.finished, made.progress) == (True, "finished")
+    assert (part.finished, part.step, part.steps, part.progress) == (False, 1, 2, "stopped at step 1 of 2")
+    path = records.store(part)
+    assert path == home / "data/runs/degradation/quick/plain-20-s0.unfinished.json"
+    assert records.load("degradation", "quick") == []
+    assert records.load("degradation", "quick", unfinished=True) == [part]
+    finished = records.store(made)
+    assert finished.name == "plain-20-s0.json" and not path.exists()
+    assert records.load("degradation", "quick", unfinished=True) == [made]
+
+
+def test_a_name_that_does_not_fit_is_refused(made, tmp_path):
+    """Renaming a file does not finish a run."""
+    for record, name, words in ((part_of(made), "r.json", "stopped at step 1 of 2.*must end in .unfinished.json"),
+                                (made, "r.unfinished.json", "is finished.*must not end in")):
+        records.write(record, tmp_path / name)
+        with pytest.raises(records.RecordError, match=words):
+            records.read(tmp_path / name)
+
+
+def test_provenance_says_where_a_run_was_stopped(made):
+    assert part_of(made).provenance().endswith("stopped at step 1 of 2")
+    assert "plain-20, seed 0: stopped at step 1 of 2" in records.provenance([made, part_of(made)])
+    assert "stopped" not in made.provenance()
+
+
 def test_a_full_disk_leaves_the_old_record(made, tmp_path, monkeypatch):
     path = tmp_path / "r.json"
     records.write(made, path)
@@ -135,5 +192,5 @@ def test_committed_records_are_valid_and_lie_where_they_say(path):
     if path is None:
         pytest.skip("no recorded runs yet")
     record = records.read(path)
-    assert Path(record.experiment, record.tier, f"{record.variant}-s{record.seed}.json") == path.relative_to(
-        ROOT / "data" / "runs")
+    name = f"{record.variant}-s{record.seed}{'' if record.finished else '.unfinished'}.json"
+    assert Path(record.experiment, record.tier, name) == path.relative_to(ROOT / "data" / "runs")

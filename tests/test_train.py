@@ -88,8 +88,9 @@ def test_an_epoch_of_the_paper_is_390_full_batches_and_one_of_80():
     run._draw_epoch()
     sizes, seen = [], []
     for run.at in range(391):
-        sizes.append(len(run._batch()[1]))
-        seen.append(run._order[128 * run.at:128 * (run.at + 1)])
+        plan = run._step_plan()
+        sizes.append(len(run._batch(plan)[1]))
+        seen.append(plan[0])
     assert sizes == [128] * 390 + [80]
     assert torch.equal(torch.cat(seen).sort().values, torch.arange(50_000))
 

@@ -57,7 +57,7 @@ def record_rows(experiments):
         for tier_name, tier in experiment.tiers.items():
             for variant in tier.variants:
                 try:
-                    found = experiments.find(name, tier_name, variant)
+                    found = experiments.find(name, tier_name, variant, unfinished=True)
                 except ValueError as problem:
                     LOGGER.warning("{status} records: %s", problem, type="resnet_book")
                     continue
@@ -74,7 +74,8 @@ def _record_row(name, tier, variant, record):
         devices,
         max(s["date"] for s in record.segments)[:10],
         duration(sum(s["seconds"] for s in record.segments)),
-        "live" if record.live else "recorded",
+        "live" if record.live else "recorded" if record.finished else
+        f"unfinished, step {record.step:,} of {record.steps:,}",
         record.recipe_id[:8],
     )
 

@@ -7,6 +7,8 @@
     degradation/quick:seconds                                           2 min 54 s
     degradation/quick:data                                              CIFAR-10
     degradation/quick/plain-56:steps                                    176      from the recipe
+    degradation/paper/plain-56:step                                     1,200    how far a stopped run came: of such a
+                                                                                 run this may be shown, no result
     published/he15-table6/residual-20:test_error                        8.75 %   with the paper's digits
 """
 
@@ -23,6 +25,7 @@ DATA_NAMES = {
 }
 ABOUT_RUNS = ("seconds", "seeds", "data", "n_train", "n_test", "device", "date")
 MODIFIERS = ("std", "seeds")
+ABOUT_UNFINISHED = ("step", "seconds", "data", "n_train", "n_test", "device", "date")  # and what the recipe says
 
 
 class ValueProblem(ValueError):
@@ -55,8 +58,10 @@ def resolve(expression, experiments, published):
     return _difference(*terms, experiments, published)
 
 
-def known_records(target, experiments):
-    """Records behind 'experiment/tier/variant' (or 'experiment/tier': all variants), one for each seed."""
+def known_records(target, experiments, field=None):
+    """Records behind 'experiment/tier/variant' (or 'experiment/tier': all variants), one for each seed.
+
+    Runs that were stopped count only where there is no other, and only for a `field` that is no result."""
     parts = target.split("/")
     if len(parts) not in (2, 3):
         raise ValueProblem(f"{target!r} is not EXPERIMENT/TIER/VARIANT")
@@ -65,14 +70,25 @@ def known_records(target, experiments):
     if len(parts) == 3:
         _known(f"variant of {parts[0]}/{parts[1]}", parts[2], tier.variants)
     variants = [parts[2]] if len(parts) == 3 else list(tier.variants)
-    records = []
+    found = []
     for variant in variants:
         try:
-            records += _one_for_each_seed(experiments.find(parts[0], parts[1], variant))
+            found += _one_for_each_seed(experiments.find(parts[0], parts[1], variant, unfinished=True))
         except ValueError as problem:
             raise ValueProblem(str(problem)) from problem
+    records = [r for r in found if r.finished]
+    choice = f" --variants {parts[2]}" if len(parts) == 3 else ""
+    if not records and found:
+        allowed = [*ABOUT_UNFINISHED, *(found[0].recipe or ())]
+        if field not in allowed:
+            reached = ", ".join(f"{r.variant}-s{r.seed} {r.progress}" for r in found)
+            raise ValueProblem(
+                f"{target} has no finished run ({reached}), and an unfinished one has no {field or 'result'} to show; "
+                f"it has {', '.join(ABOUT_UNFINISHED)}, or finish it: python -m resnet_lib run {parts[0]} --tier "
+                f"{parts[1]}{choice} --resume --record"
+            )
+        return found
     if not records:
-        choice = f" --variants {parts[2]}" if len(parts) == 3 else ""
         raise ValueProblem(
             f"no valid record of {target} (never run, or made with other code, recipe or data); "
             f"python -m resnet_lib run {parts[0]} --tier {parts[1]}{choice}"
@@ -107,7 +123,7 @@ def _single(target, field, modifier, experiments, published):
             raise ValueProblem(f"{target}: a published value has no |{modifier}")
         value, source = _published(target, field, published)
         return Shown(number(field, value, digits=2), source)
-    records = known_records(target, experiments)
+    records = known_records(target, experiments, modifier or field)
     if modifier == "seeds" or field == "seeds":
         return Shown(str(len({r.seed for r in records})), _origin(target, "seeds", records))
     if field in ABOUT_RUNS:
@@ -187,7 +203,7 @@ def _about(field, target, records):
 
 def _origin(target, field, records):
     seeds = ", ".join(str(s) for s in sorted({r.seed for r in records}))
-    kinds = " and ".join(sorted({"live" if r.live else "recorded" for r in records}))
+    kinds = " and ".join(sorted({"live" if r.live else "recorded" if r.finished else "unfinished" for r in records}))
     plural = "s" if len({r.seed for r in records}) > 1 else ""
     return f"{target.replace('/', ' · ')} · {field}, seed{plural} {seeds}, {kinds}"
 

@@ -249,3 +249,38 @@ def test_cuda_where_there_is_none(tmp_path):
         pytest.skip("this machine has a GPU")
     done = cli("run", "degradation", "--device", "cuda", home=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--device cpu" in done.stderr
+
+
+LITTLE_ROOM = """
+import resource, sys
+from resnet_lib import experiments, parallel, train
+from resnet_lib.__main__ import main
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)  # the first step of ResNet-18 at 96 x 96 needs more
+sys.exit(main("run fashion_d2l --tier paper --variants resnet-18 --seeds 0 --device cpu --threads 1".split()))
+"""
+
+
+@pytest.mark.slow
+def test_out_of_memory_is_one_line(tmp_path):
+    env = {**os.environ, "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", LITTLE_ROOM], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: resnet-18-s0: out of memory")
+    assert "--workers 1" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_missing_compiler_is_one_line_and_loses_nothing(checkpoint, tmp_path):
+    home, path = checkpoint
+    words = ("run", "degradation", "--variants", "plain-20", "--seeds", "0", "--resume", str(path), "--workers", "1")
+    env = {**os.environ, "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": "", "CXX": "no-compiler",
+           "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    before = path.read_bytes()
+    done = subprocess.run([sys.executable, "-m", "resnet_lib", *words, "--compile"], env=env, capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: plain-20-s0: torch.compile failed") and "without --compile" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert path.read_bytes() == before
+    assert cli(*words, home=tmp_path).returncode == 0
