@@ -125,7 +125,8 @@ class Execution:
         return device
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as it gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -135,7 +136,7 @@ def _cpu_name() -> str:
 
 def environment(device: torch.device) -> dict:
     """Versions and hardware as a record keeps them."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {_cpu_name()}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {cpu_name()}"
     return {"device": name, "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__),
                          "torchvision": metadata.version("torchvision")}}

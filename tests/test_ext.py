@@ -208,6 +208,18 @@ def test_status_rows(three_seeds):
     assert [name for name, _ in status.version_rows()][:2] == ["Python", "torch"]
 
 
+def test_memory_is_the_most_of_an_experiment_by_device():
+    def segments(device, host, gpu):
+        return [{"seconds": 1.0, "date": "2026-01-31", "device": device, "peak_memory": {"host": host, "device": gpu}}]
+    found = status.memory_rows(experiments([
+        FakeRecord("plain-20", 0, rows(0.1), segments=segments("CPU", 10**9, None)),
+        FakeRecord("plain-20", 1, rows(0.1), segments=segments("CPU", 3 * 10**9, None)),
+        FakeRecord("plain-56", 0, rows(0.1), segments=segments("H200", 2 * 10**9, 10**8)),
+        FakeRecord("plain-56", 1, rows(0.1))]))  # an older record, without it
+    assert found == [("degradation", "quick", "CPU", "3.00 GB", "–"),
+                     ("degradation", "quick", "H200", "2.00 GB", "0.10 GB")]
+
+
 # --- the execution key
 
 

@@ -4,7 +4,6 @@ import functools
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
 from docutils import nodes
 from sphinx.util import logging
@@ -15,7 +14,8 @@ from .values import DATA_NAMES, duration
 LOGGER = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "jupyter-book")
 RECORD_HEADS = ("Run", "Data", "Device", "Date", "Wall time", "Kind", "Id")
-KINDS = ("versions", "records")
+MEMORY_HEADS = ("Experiment", "Tier", "Device", "Host memory", "GPU memory")
+KINDS = ("versions", "records", "memory")
 
 
 class pending_status(nodes.General, nodes.Element):
@@ -34,14 +34,9 @@ class Status(SphinxDirective):
 
 def machine():
     """Processor and cores of this machine, in words."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
+    from resnet_lib.recipe import cpu_name  # torch comes with it, which by now the notebooks have paid for
+
+    return f"{cpu_name()}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def version_rows():
@@ -50,9 +45,8 @@ def version_rows():
     return [*rows, ("Machine", machine())]
 
 
-def record_rows(experiments):
-    """One row for each record that is valid for the present code and data."""
-    rows = []
+def _records(experiments):
+    """(experiment, tier, variant, record) of each record that is valid for the present code and data."""
     for name, experiment in experiments.EXPERIMENTS.items():
         for tier_name, tier in experiment.tiers.items():
             for variant in tier.variants:
@@ -62,8 +56,28 @@ def record_rows(experiments):
                     LOGGER.warning("{status} records: %s", problem, type="resnet_book")
                     continue
                 for record in sorted(found, key=lambda r: (r.seed, not r.live)):
-                    rows.append(_record_row(name, tier_name, variant, record))
-    return rows
+                    yield name, tier_name, variant, record
+
+
+def record_rows(experiments):
+    """One row for each record."""
+    return [_record_row(*found) for found in _records(experiments)]
+
+
+def memory_rows(experiments):
+    """One row for each experiment, tier and device: the most memory that a process training it held."""
+    most = {}
+    for name, tier, _, record in _records(experiments):
+        for segment in record.segments:
+            held = most.setdefault((name, tier, segment["device"]), {"host": 0, "device": 0})
+            for where, count in segment.get("peak_memory", {}).items():
+                held[where] = max(held[where], count or 0)
+    return [(*key, size(held["host"]), size(held["device"])) for key, held in most.items() if any(held.values())]
+
+
+def size(count):
+    """Bytes in words; a dash for none."""
+    return f"{count / 1e9:.2f} GB" if count else "–"
 
 
 def _record_row(name, tier, variant, record):
@@ -97,13 +111,13 @@ def _row(cells, code_last):
 
 
 def fill(pages, app, doctree, docname):
+    makers = {"versions": (("What", "Version"), lambda _: version_rows()), "records": (RECORD_HEADS, record_rows),
+              "memory": (MEMORY_HEADS, memory_rows)}
     for node in list(doctree.findall(pending_status)):
-        if node["kind"] == "versions":
-            node.replace_self(table(("What", "Version"), version_rows(), ["rn-versions"]))
-            continue
-        rows = record_rows(pages.experiments())
+        heads, rows_of = makers[node["kind"]]
+        rows = rows_of(pages.experiments())
         if rows:
-            node.replace_self(table(RECORD_HEADS, rows, ["rn-records"]))
+            node.replace_self(table(heads, rows, [f"rn-{node['kind']}"]))
         else:
             node.replace_self(nodes.paragraph("", "No records yet."))
 
