@@ -275,8 +275,16 @@ class Shown:
         return self.html
 
 
-def credit(records: Sequence[Record], source: str = "") -> str:
-    """Badge and provenance line, as HTML, for records and/or a published source."""
+KINDS = ("published", "live", "recorded")
+
+
+def credit(records: Sequence[Record], source: str = "", kind: str = "published") -> str:
+    """Badge and provenance line, as HTML, for records and/or another source.
+
+    ``kind`` is what ``source`` is: "published", or for measurements that are no runs "live" or "recorded".
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     parts = []
     for word, look in (("live", "live"), ("recorded", "recorded"), ("unfinished", "recorded")):
         some = [r for r in records if word == ("unfinished" if not r.finished else "live" if r.live else "recorded")]
@@ -284,17 +292,21 @@ def credit(records: Sequence[Record], source: str = "") -> str:
             parts.append(f'<span class="rn-badge rn-{look}">{word}</span> '
                          f'<span class="rn-provenance">{escape(provenance(some))}</span>')
     if source:
-        parts.append(f'<span class="rn-badge rn-published">published</span> '
+        parts.append(f'<span class="rn-badge rn-{kind}">{kind}</span> '
                      f'<span class="rn-provenance">{escape(source)}</span>')
     if not parts:
         raise ValueError("a figure needs records=… or source=… to say where its data come from")
     return "<br>".join(parts)
 
 
-def show(figure: Figure, records: Sequence[Record] = (), alt: str = "", caption: str = "", source: str = "") -> Shown:
-    """A figure for a page. ``alt`` says in words what it shows; ValueError without it or without an origin."""
+def show(figure: Figure, records: Sequence[Record] = (), alt: str = "", caption: str = "", source: str = "",
+         kind: str = "published") -> Shown:
+    """A figure for a page. ``alt`` says in words what it shows; ValueError without it or without an origin.
+
+    ``source`` and ``kind``: see `credit`.
+    """
     if not alt:
         raise ValueError("a figure needs alt=…: one sentence that says what it shows")
-    return Shown(f'<figure class="rn-figure">{svg(figure, alt)}<figcaption>{caption} {credit(records, source)}'
+    return Shown(f'<figure class="rn-figure">{svg(figure, alt)}<figcaption>{caption} {credit(records, source, kind)}'
                  "</figcaption></figure>")
 

@@ -16,7 +16,7 @@ MOST_BYTES = 300_000
 
 
 def frames(draw: Callable[[object], Figure], values: Sequence, label: str, alt: Callable[[object], str],
-           records: Sequence[Record] = (), caption: str = "", source: str = "", table: str = "",
+           records: Sequence[Record] = (), caption: str = "", source: str = "", kind: str = "published", table: str = "",
            start: int = 0, mode: str = "auto"):
     """``draw(value)`` for each of ``values``, chosen by a slider called ``label``.
 
@@ -32,8 +32,8 @@ def frames(draw: Callable[[object], Figure], values: Sequence, label: str, alt: 
     if not 0 < len(values) <= MOST_FRAMES:
         raise ValueError(f"a figure needs 1 to {MOST_FRAMES} frames, got {len(values)}")
     if mode == "ipywidgets":
-        return _slider(draw, values, label, alt, records, caption, source, start)
-    return _player(draw, values, label, alt, records, caption, source, table, start)
+        return _slider(draw, values, label, alt, records, caption, source, kind, start)
+    return _player(draw, values, label, alt, records, caption, source, kind, table, start)
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -44,20 +44,20 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _player(draw, values, label, alt, records, caption, source, table, start) -> Shown:
+def _player(draw, values, label, alt, records, caption, source, kind, table, start) -> Shown:
     figures = "".join(f'<figure class="rn-frame"{"" if k == start else " hidden"}>{svg(draw(v), alt(v))}</figure>'
                       for k, v in enumerate(values))
     data = f'<details class="rn-data"><summary>Data table</summary>{table}</details>' if table else ""
     names = escape(json.dumps([str(v) for v in values]))
     html = (f'<frame-player label="{escape(label)}" values="{names}" start="{start}">{figures}'
-            f'<p class="rn-caption">{caption} {credit(records, source)}</p>{data}</frame-player>')
+            f'<p class="rn-caption">{caption} {credit(records, source, kind)}</p>{data}</frame-player>')
     if len(html) > MOST_BYTES:
         raise ValueError(f"the frames weigh {len(html) / 1000:.0f} kB, more than {MOST_BYTES / 1000:.0f}; draw fewer "
                          f"frames or fewer points")
     return Shown(html)
 
 
-def _slider(draw, values, label, alt, records, caption, source, start):
+def _slider(draw, values, label, alt, records, caption, source, kind, start):
     import ipywidgets
     from IPython.display import HTML
 
@@ -69,7 +69,7 @@ def _slider(draw, values, label, alt, records, caption, source, start):
             view.clear_output(wait=True)
             from IPython.display import display
             display(HTML(f'<figure class="rn-figure">{svg(draw(slider.value), alt(slider.value))}'
-                         f"<figcaption>{caption} {credit(records, source)}</figcaption></figure>"))
+                         f"<figcaption>{caption} {credit(records, source, kind)}</figcaption></figure>"))
 
     slider.observe(redraw, "value")
     redraw()

@@ -143,3 +143,12 @@ def test_frames_refuses_heavy_pages(monkeypatch):
     monkeypatch.setattr(widgets, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="kB"):
         widgets.frames(draw, (0, 5), "step", str, [record()], mode="frames")
+
+
+def test_a_measurement_that_is_no_run_says_whether_it_is_live():
+    figure, _ = plots.axes((2, 1))
+    for kind in ("published", "live", "recorded"):
+        html = plots.show(figure, alt="Nothing.", source="CPU, 1 thread", kind=kind).html
+        assert f'<span class="rn-badge rn-{kind}">{kind}</span> <span class="rn-provenance">CPU, 1 thread<' in html
+    with pytest.raises(ValueError, match="published, live, recorded, got 'measured'"):
+        plots.show(figure, alt="Nothing.", source="CPU", kind="measured")

@@ -38,18 +38,19 @@ def moved(a: Run, b: Run) -> tuple[float, float]:
             math.sqrt(sum((p - s).square().sum().item() for p, _, s in pairs)))
 
 
-# A step's rounding, relative to the length of the step: float32 has 24 bits, TF32 11, bf16 8
+# How far a step may end from the plain one, relative to its length. Float32 agrees to 1e-6 until rounding decides on
+# which side of zero the input of a ReLU falls; a few such switches make 1e-3. A rate wrong by a per cent makes 1e-2.
 WAYS = [
-    pytest.param(PLAIN, {"channels_last": True}, 1e-5, id="channels_last"),
+    pytest.param(PLAIN, {"channels_last": True}, 2e-3, id="channels_last"),
     pytest.param(PLAIN, {"fused": True}, 1e-6, id="fused"),
     pytest.param(PLAIN, {"precision": "bf16"}, 0.1, id="bf16"),
-    pytest.param(PLAIN, {"compile": True}, 1e-5, id="compile", marks=pytest.mark.slow),
-    pytest.param(CUDA, {"channels_last": True}, 1e-4, id="cuda-channels_last", marks=needs_cuda),
+    pytest.param(PLAIN, {"compile": True}, 2e-3, id="compile", marks=pytest.mark.slow),
+    pytest.param(CUDA, {"channels_last": True}, 2e-3, id="cuda-channels_last", marks=needs_cuda),
     pytest.param(CUDA, {"fused": True}, 1e-5, id="cuda-fused", marks=needs_cuda),
-    pytest.param(CUDA, {"autotune": True}, 1e-4, id="cuda-autotune", marks=needs_cuda),
+    pytest.param(CUDA, {"autotune": True}, 2e-3, id="cuda-autotune", marks=needs_cuda),
     pytest.param(CUDA, {"precision": "tf32"}, 0.02, id="cuda-tf32", marks=needs_cuda),
     pytest.param(CUDA, {"precision": "bf16"}, 0.1, id="cuda-bf16", marks=needs_cuda),
-    pytest.param(CUDA, {"compile": True}, 1e-4, id="cuda-compile", marks=[needs_cuda, pytest.mark.slow]),
+    pytest.param(CUDA, {"compile": True}, 2e-3, id="cuda-compile", marks=[needs_cuda, pytest.mark.slow]),
 ]
 
 
