@@ -16,8 +16,8 @@ MOST_BYTES = 300_000
 
 
 def frames(draw: Callable[[object], Figure], values: Sequence, label: str, alt: Callable[[object], str],
-           records: Sequence[Record] = (), caption: str = "", source: str = "", kind: str = "published", table: str = "",
-           start: int = 0, mode: str = "auto"):
+           records: Sequence[Record] = (), caption: str = "", source: str = "", kind: str = "published",
+           table: str = "", start: int = 0, mode: str = "auto"):
     """``draw(value)`` for each of ``values``, chosen by a slider called ``label``.
 
     In the built book (environment variable RESNET_LIB_BOOK) every figure is drawn now and a
