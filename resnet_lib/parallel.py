@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from time import time
+from time import sleep, time
 import os
 import signal
 
@@ -17,7 +18,7 @@ import torch
 
 from . import data, records
 from .recipe import Execution, cores
-from .runner import Job, RunError, train, training
+from .runner import WAITING, Job, RunError, train, training
 
 _shared: dict = {}  # a worker's queue and stop flag, set by _enter
 _kept: dict[tuple, "_Pool"] = {}  # at most one, for the next call: importing torch takes a worker seconds
@@ -67,7 +68,11 @@ def _work(job: Job, execution: Execution, resume, deadline, call: int) -> record
     if _shared["call"] == call and deadline is not None and time() > deadline:
         return None  # a worker's first run of a call makes some progress in any case
     _shared["call"] = call
-    return train(job, execution, resume, deadline, _shared["queue"].put, _shared["stop"].is_set)
+    threads = torch.get_num_threads()
+    try:
+        return train(job, execution, resume, deadline, _shared["queue"].put, _shared["stop"].is_set)
+    finally:
+        torch.set_num_threads(threads)  # the next job may leave the choice to torch
 
 
 def _weight(job: Job) -> int:
@@ -106,18 +111,22 @@ def _in_turn(jobs, execution, resume, deadline, bar) -> dict:
                     continue  # the first run makes some progress in any case
                 begun = True
                 active.append((job, training(job, execution, resume, deadline, bar.update)))
+            idle = True
             for _ in range(len(active)):
                 job, steps = active.popleft()
                 try:
-                    next(steps)
+                    idle &= next(steps) is WAITING
                     active.append((job, steps))
                 except StopIteration as end:
-                    found[job.recipe_id] = end.value
+                    found[job.recipe_id], idle = end.value, False
+            if idle and active:
+                sleep(0.5)  # all of them are being trained by other processes
         return found
     finally:
-        for _, steps in active:
-            steps.close()  # after an error or Ctrl-C: the others save themselves
-        torch.set_num_threads(threads)
+        with ExitStack() as last:  # closes all of them, whatever one of them raises
+            last.callback(torch.set_num_threads, threads)
+            for _, steps in active:
+                last.callback(steps.close)  # after an error or Ctrl-C: the others save themselves
 
 
 def _in_processes(jobs, execution, resume, deadline, bar, workers) -> dict:

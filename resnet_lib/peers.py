@@ -200,7 +200,8 @@ def choose_workers(peer: Loop | D2L, candidates: Sequence[int], steps: int = 4) 
     for workers in candidates[-1:] if slow else candidates:
         peer.use_workers(workers)
         peer.run(1 if slow else 2 * workers + 1)
-        seconds[workers] = stretch(peer.step, 1 if slow else steps, peer.device)
+        # batches come in bursts of one from each process: two bursts at least
+        seconds[workers] = stretch(peer.step, 1 if slow else max(steps, 2 * workers), peer.device)
     best = min(seconds, key=seconds.get)
     if best != peer.workers:
         peer.use_workers(best)

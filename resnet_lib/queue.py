@@ -169,18 +169,22 @@ def work(groups: Sequence[Sequence[Left]], how: dict[str, Execution], budget: fl
     begun, well = False, True
     for group in groups:
         jobs = [left.job for left in group if left.job]
-        to_train = [job for job in jobs if find_record(job) is None]
         rest = None if deadline is None else deadline - time()
         try:
+            to_train = [job for job in jobs if find_record(job) is None]
             if to_train and not (begun and rest is not None and rest <= 0):
                 begun = True
                 train_missing(to_train, how[jobs[0].experiment], resume=True, budget=rest)
-        except RunError as error:
+        except (RunError, ValueError) as error:  # ValueError: a damaged record or checkpoint
             tell(str(error))
             well = False
         finally:
             for job in jobs:
-                record(job)
+                try:
+                    record(job)
+                except ValueError as error:
+                    tell(str(error))
+                    well = False
     return well
 
 

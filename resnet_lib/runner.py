@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from time import perf_counter, time
+from time import perf_counter, sleep, time
 import os
 import sys
 
@@ -15,6 +15,9 @@ from filelock import FileLock, Timeout
 from . import data, nets, records, weights
 from .recipe import Execution, Recipe, environment, is_out_of_memory
 from .train import Run
+
+
+TRAINED, WAITING = "trained", "waiting"
 
 
 class RunError(RuntimeError):
@@ -89,7 +92,7 @@ def find_record(job: Job) -> records.Record | None:
                 record = records.read(path, live)
             except records.StaleRecord:
                 continue
-            if record.recipe_id == job.recipe_id:
+            if record.recipe_id == job.recipe_id and record.finished:
                 return record
     return None
 
@@ -126,15 +129,19 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
     steps = training(job, execution, resume, deadline, progress, stopped)
     while True:
         try:
-            next(steps)
+            if next(steps) is WAITING:
+                sleep(0.5)
         except StopIteration as end:
             return end.value
 
 
 def training(job: Job, execution: Execution, resume: bool | Path = True, deadline: float | None = None,
              progress: Callable[[int], None] = lambda images: None,
-             stopped: Callable[[], bool] = lambda: False) -> Generator[None, None, records.Record | None]:
-    """What `train` does, a step at a time, so that runs can take turns; closed early, it saves the run first."""
+             stopped: Callable[[], bool] = lambda: False) -> Generator[str, None, records.Record | None]:
+    """What `train` does, a step at a time, so that runs can take turns; closed early, it saves the run first.
+
+    It yields TRAINED after a step, and WAITING while another process has the run.
+    """
     records.commit()  # of the code as it is now, not when the run ends
     try:
         job.live().parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +149,7 @@ def training(job: Job, execution: Execution, resume: bool | Path = True, deadlin
         raise RunError(f"runs cannot be kept in {records.live_root()} ({error.strerror}); set RESNET_LIB_HOME to a "
                        f"folder that can be written") from error
     lock = FileLock(job.live("lock"))
-    if not _acquire(lock, job, lambda: stopped() or deadline is not None and time() > deadline):
+    if not (yield from _acquire(lock, job, lambda: stopped() or deadline is not None and time() > deadline)):
         return None
     try:
         for part in job.live().parent.glob(f"{job.live('').name}*.part"):  # what a killed process left
@@ -162,12 +169,15 @@ def training(job: Job, execution: Execution, resume: bool | Path = True, deadlin
         lock.release()
 
 
-def _acquire(lock: FileLock, job: Job, give_up: Callable[[], bool]) -> bool:
-    """Take the run's lock, waiting with one word where another process has it; False where ``give_up`` came first."""
+def _acquire(lock: FileLock, job: Job, give_up: Callable[[], bool]) -> Generator[str, None, bool]:
+    """Take the run's lock, waiting with one word where another process has it; False where ``give_up`` came first.
+
+    It never blocks: runs that take turns with this one go on, and two processes cannot wait for each other.
+    """
     told = bool(os.environ.get("RESNET_LIB_BOOK"))  # a page shows no waiting
     while True:
         try:
-            lock.acquire(timeout=0.5 if told else 0)
+            lock.acquire(timeout=0)
             return True
         except Timeout:
             if not told:
@@ -176,9 +186,10 @@ def _acquire(lock: FileLock, job: Job, give_up: Callable[[], bool]) -> bool:
                 told = True
             if give_up():
                 return False
+            yield WAITING
 
 
-def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[None, None, records.Record | None]:
+def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str, None, records.Record | None]:
     checkpoint = job.live("ckpt")
     if not resume and checkpoint.exists():
         raise RunError(f"{job.name} has a checkpoint, {checkpoint}; add --resume to go on from it, or delete it to "
@@ -203,7 +214,7 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[Non
                 saved = time()
             if not run.done and (late or stopped()):
                 return None
-            yield
+            yield TRAINED
     except GeneratorExit:  # another run of the same process failed
         if run.at > begun:
             _save(run, checkpoint, job)

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -147,6 +148,12 @@ def convolutions(net: nn.Module, shape: Sequence[int]) -> list[Conv]:
     return found
 
 
+def cudnn_at_its_best(precision: str) -> AbstractContextManager:
+    """cuDNN with its search for the fastest algorithm, and TF32 only where ``precision`` says so."""
+    # enabled=True has to be said: by default this context switches cuDNN off
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=precision == "tf32")
+
+
 @dataclass
 class Roofline:
     """The convolutions of a net, each timed alone: the time that a training step cannot beat on this device.
@@ -205,7 +212,7 @@ class Roofline:
         if self.device.type != "cuda":
             work()
             return min(seconds_of(work) for _ in range(self.repeats))
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=self.precision == "tf32"):
+        with cudnn_at_its_best(self.precision):
             return self._time_graph(work)
 
     def _time_graph(self, work: Callable[[], None], calls: int = 10) -> float:
@@ -218,7 +225,9 @@ class Roofline:
         with torch.cuda.graph(graph):
             repeat(work, calls)
         graph.replay()
-        return min(seconds_of(graph.replay, self.device) for _ in range(self.repeats)) / calls
+        # long enough for the launch and the waiting at the end not to count
+        times = max(1, math.ceil(0.01 / seconds_of(graph.replay, self.device)))
+        return min(stretch(graph.replay, times, self.device) for _ in range(self.repeats)) / calls
 
 
 def roofline(net: nn.Module, batch: int, shape: Sequence[int], precision: str = "float32",

@@ -79,6 +79,7 @@ class Run:
         self.probes: list[dict] = []
         self.segments: list[dict] = []
         self._open_segment: dict | None = None
+        self._seconds = 0.0  # of the open segment, not rounded: a step may take less than a millisecond
         self._counter = Counter(self.device)
         self._update = self._make_update()
         self._stream = None
@@ -139,7 +140,8 @@ class Run:
         return self._normalize(x, mean), self._train_y[index]
 
     def step(self) -> None:
-        """One update: batch, loss, gradients, optimizer. It never waits for the device."""
+        """One update: batch, loss, gradients, optimizer. It waits for the device once an epoch, for its plan."""
+        set_backend(self.execution, self.device)  # another run of this process may have set its own
         with self._on_stream():
             if self.at % self.batches_per_epoch == 0:
                 self._draw_epoch()
@@ -153,14 +155,15 @@ class Run:
         """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation."""
         counter = Counter(self.device)
         self.net.eval()
-        with exact_float32(self.device):
+        with self._on_stream(), exact_float32(self.device):
             for start in range(0, len(y), EVAL_BATCH):
                 here = slice(start, start + EVAL_BATCH)
                 logits = self.net(self._normalize(x[here], self._mean))
                 counter.add(logits, y[here], F.cross_entropy(logits, y[here]))
+            counter.seen = len(y)
+            found = counter.read()
         self.net.train()
-        counter.seen = len(y)
-        return counter.read()
+        return found
 
     def _row(self) -> dict:
         row: dict = {"step": self.at, "epoch": round(self.at / self.batches_per_epoch, 4),
@@ -194,8 +197,9 @@ class Run:
                                   "date": datetime.now(UTC).strftime("%Y-%m-%d"),
                                   "execution": asdict(self.execution), **environment(self.device)}
             self.segments.append(self._open_segment)
-            if self.device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
+            self._seconds = 0.0
+            if self.device.type == "cuda" and self.execution.interleave == 1:
+                torch.cuda.reset_peak_memory_stats()  # of several runs in turn, the peak is that of the process
         return self._open_segment
 
     def advance(self) -> dict | None:
@@ -211,7 +215,8 @@ class Run:
             if self.at % self.recipe.eval_every == 0 or self.done:
                 row = self._row()
                 self.rows.append(row)
-        segment["seconds"] = round(segment["seconds"] + perf_counter() - start, 3)
+        self._seconds += perf_counter() - start
+        segment["seconds"] = round(self._seconds, 3)
         if row is not None:
             segment["peak_memory"] = peak_memory(self.device)
         return row

@@ -75,11 +75,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     mine = [{k: g[k] for k in ("fused", "foreach", "capturable") if k in g} for g in optimizer.param_groups]
     groups = [theirs | here for theirs, here in zip(state["param_groups"], mine, strict=True)]
     optimizer.load_state_dict(state | {"param_groups": groups})
+    for weight, kept in optimizer.state.items():
+        for name, value in kept.items():  # in the weight's own memory layout: fused kernels walk both side by side
+            if torch.is_tensor(value) and value.shape == weight.shape:
+                kept[name] = torch.empty_like(weight).copy_(value)
 
 
 def set_backend(execution: Execution, device: torch.device) -> None:
     """Switches that torch keeps for the whole process."""
-    if execution.threads:
+    if execution.threads and execution.threads != torch.get_num_threads():
         torch.set_num_threads(execution.threads)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = execution.autotune
@@ -94,14 +98,15 @@ def _allow_tf32(yes: bool) -> None:
 @contextmanager
 def exact_float32(device: torch.device):
     """Float32 means float32 in here: TF32 would round to ten bits."""
-    before = torch.backends.cudnn.allow_tf32
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
-        if device.type == "cuda":
-            _allow_tf32(False)
+        _allow_tf32(False)
         yield
     finally:
-        if device.type == "cuda":
-            _allow_tf32(before)
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 class Update:
@@ -111,6 +116,8 @@ class Update:
                  execution: Execution, device: torch.device):
         self.optimizer, self.counter, self.batch, self.device = optimizer, counter, batch, device
         self.bf16 = execution.precision == "bf16"
+        if execution.compile:  # each net and batch size is compiled anew, and torch would give up after eight
+            torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         # dynamic=False: the last batch of an epoch is smaller, and gets its own code instead of slower code for both
         self.net = torch.compile(net, dynamic=False) if execution.compile else net
 

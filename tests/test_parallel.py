@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from filelock import FileLock
 import pytest
 
 from resnet_lib import experiments, parallel, records, runner
@@ -23,6 +24,15 @@ def test_interleaved_runs_give_the_rows_of_separate_ones(tiny, monkeypatch):
     for job in jobs:
         alone = list(Run(experiments.nets.build(job.net), job.pictures.load(), job.recipe, ONE))
         assert found[job.recipe_id].rows == alone
+
+
+def test_a_run_that_another_process_has_does_not_hold_up_the_others(tiny):
+    """Blocking here, two processes that interleave could wait for each other for ever."""
+    jobs = experiments.jobs("degradation", "quick", seeds=(0,))
+    jobs[0].live("lock").parent.mkdir(parents=True)
+    with FileLock(jobs[0].live("lock")):
+        found = parallel.train_missing(jobs, replace(ONE, interleave=2), budget=3)
+    assert found[jobs[0].recipe_id] is None and found[jobs[1].recipe_id].finished
 
 
 def test_an_error_in_one_of_the_interleaved_runs_saves_the_others(tiny, monkeypatch):
