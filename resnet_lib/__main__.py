@@ -116,7 +116,7 @@ def _list_missing(args) -> int:
         for command in queue.commands(group, options.flags(args)):
             print(f"    {command}")
     if not groups:
-        print("nothing is missing: all of the paper tier is recorded")
+        print(f"nothing is missing: all {'these runs' if args.only else 'runs of the paper tier'} are recorded")
     elif trained:
         print(f"About {records.duration(total)} in all, one run at a time: seconds per step of each net, batch and "
               f"execution as measured here, times the steps that are left; {estimates.cache()} keeps them. "

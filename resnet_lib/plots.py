@@ -17,7 +17,9 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 
 from .records import Record, provenance
@@ -242,6 +244,9 @@ def published_points(ax: Axes, key: str, field: str, deepest: int = 1202) -> Non
 def svg(figure: Figure, alt: str) -> str:
     """The figure as inline SVG: theme colors, the page's fonts, ids of its own, byte-stable."""
     buffer = io.StringIO()
+    for words in figure.findobj(Text):  # written outside the style, in matplotlib's own black, invisible on dark pages
+        if to_rgb(words.get_color()) == (0, 0, 0):
+            words.set_color(INK)
     with plt.style.context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)

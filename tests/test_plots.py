@@ -152,3 +152,13 @@ def test_a_measurement_that_is_no_run_says_whether_it_is_live():
         assert f'<span class="rn-badge rn-{kind}">{kind}</span> <span class="rn-provenance">CPU, 1 thread<' in html
     with pytest.raises(ValueError, match="published, live, recorded, got 'measured'"):
         plots.show(figure, alt="Nothing.", source="CPU", kind="measured")
+
+
+def test_no_words_stay_black_on_a_dark_page():
+    figure, (axes,) = plots.axes((2, 1))
+    axes.annotate("outside the style", (0.5, 0.5))
+    axes.annotate("meant so", (0.5, 0.2), color="#D55E00")
+    found = re.findall(r"<text style=\"([^\"]*)\"[^>]*>([^<]*)<", plots.svg(figure, "Words."))
+    words = {said: style for style, said in found}
+    assert "fill: currentColor" in words["outside the style"]
+    assert "fill: var(--rn-plain" in words["meant so"]

@@ -106,6 +106,7 @@ def _row(cells, code_last):
     row = nodes.row()
     for index, text in enumerate(cells):
         last = code_last and index == len(cells) - 1
+        text = text.replace("/", "/\u200b")  # where a long name may be broken
         row += nodes.entry("", nodes.paragraph("", "", nodes.literal("", text) if last else nodes.Text(text)))
     return row
 
