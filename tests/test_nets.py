@@ -23,8 +23,7 @@ def imagenet_cost(depth, stride_in="3x3"):
         return nets.cost(nets.resnet(depth, stride_in=stride_in), (3, 224, 224))
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, pytest.param(101, marks=pytest.mark.slow),
-                                   pytest.param(152, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [18, 50, *(pytest.param(d, marks=pytest.mark.slow) for d in (34, 101, 152))])
 def test_equal_to_torchvision_bit_for_bit(depth):
     theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=7)
     randomize_batch_norm(theirs)
