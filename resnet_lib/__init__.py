@@ -1,8 +1,8 @@
 """resnet_lib: the small library behind *Residual Networks by Experiment*.
 
 Modules, each importing only those before it: blocks, nets, sources, download, data, probes, files,
-recipe, update, train, records, weights, runner, parallel, experiments, timing, estimates, queue, peers, contenders,
-children, bench, plots, widgets. Import what a cell needs:
+recipe, update, train, records, weights, runner, parallel, declared, systems, studies, experiments, timing,
+estimates, queue, peers, contenders, children, bench, plots, widgets. Import what a cell needs:
 ``from resnet_lib import nets, experiments``.
 """
 

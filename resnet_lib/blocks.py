@@ -4,6 +4,7 @@ Every block maps ``(N, c_in, H, W)`` to ``(N, width * expansion, H / stride, W /
 Attribute names are torchvision's, so its ``state_dict`` loads unchanged (tests/test_nets.py).
 """
 
+import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,9 +18,22 @@ def conv3x3(c_in: int, c_out: int, stride: int = 1, bias: bool = False) -> nn.Co
     return nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=bias)
 
 
+class NarrowConv1x1(nn.Conv2d):
+    """A strided 1×1 convolution of few channels, in two operations: take every ``stride``-th pixel, then map.
+
+    In one operation its weight gradient writes past a buffer on CPUs when the layout is channels-last and
+    ``c_in`` is below the kernel's block of 8 or 16 channels (oneDNN issue 6035): crashes and wrong gradients.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.stride[0]
+        return F.conv2d(x[:, :, ::s, ::s].contiguous(memory_format=torch.channels_last), self.weight, self.bias)
+
+
 def conv1x1(c_in: int, c_out: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
     """1×1 convolution: a linear map of the channels at every position."""
-    return nn.Conv2d(c_in, c_out, 1, stride, bias=bias)
+    kind = NarrowConv1x1 if stride > 1 and c_in < 16 else nn.Conv2d
+    return kind(c_in, c_out, 1, stride, bias=bias)
 
 
 class PadShortcut(nn.Module):
@@ -65,18 +79,19 @@ class BasicBlock(nn.Module):
 
     ``bias`` and ``shortcut_norm`` exist to reproduce well-known variants that put biases on the
     convolutions or leave the batch norm off the shortcut; the paper's block has neither change.
+    ``norm=False`` leaves out every batch norm; use it with ``bias=True``, since nothing else shifts then.
     """
 
     expansion = 1
 
     def __init__(self, c_in: int, width: int, stride: int = 1, shortcut: str = "B",
-                 bias: bool = False, shortcut_norm: bool = True):
+                 bias: bool = False, shortcut_norm: bool = True, norm: bool = True):
         super().__init__()
         self.conv1 = conv3x3(c_in, width, stride, bias)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.conv2 = conv3x3(width, width, 1, bias)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = make_shortcut(shortcut, c_in, width, stride, bias, shortcut_norm)
+        self.bn2 = nn.BatchNorm2d(width) if norm else nn.Identity()
+        self.downsample = make_shortcut(shortcut, c_in, width, stride, bias, shortcut_norm and norm)
 
     def residual(self, x: Tensor) -> Tensor:
         """F(x), the branch that is learned."""
@@ -93,8 +108,8 @@ class BasicBlock(nn.Module):
 class PlainBlock(BasicBlock):
     """The paper's control: the same layers and the same parameters as with option A, no addition."""
 
-    def __init__(self, c_in: int, width: int, stride: int = 1):
-        super().__init__(c_in, width, stride, shortcut="A")
+    def __init__(self, c_in: int, width: int, stride: int = 1, bias: bool = False, norm: bool = True):
+        super().__init__(c_in, width, stride, shortcut="A", bias=bias, norm=norm)
         self.downsample = None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -51,10 +51,10 @@ class ResNet(nn.Module):
     """
 
     def __init__(self, stem: nn.Conv2d, stages: list[nn.Sequential], features: int, num_classes: int,
-                 pool: bool = False, pre_activation: bool = False):
+                 pool: bool = False, pre_activation: bool = False, norm: bool = True):
         super().__init__()
         self.conv1 = stem
-        self.bn1 = nn.Identity() if pre_activation else nn.BatchNorm2d(stem.out_channels)
+        self.bn1 = nn.BatchNorm2d(stem.out_channels) if norm and not pre_activation else nn.Identity()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pool else nn.Identity()
         for k, stage in enumerate(stages, start=1):
             setattr(self, f"layer{k}", stage)
@@ -141,11 +141,12 @@ def blocks_per_stage(depth: int) -> int:
 
 
 def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: int = 16, in_channels: int = 3,
-                 num_classes: int = 10, block: str = "post") -> ResNet:
+                 num_classes: int = 10, block: str = "post", norm: bool = True) -> ResNet:
     """The 6n + 2 net of He15 §4.2: 3×3 stem, three stages of n blocks, widths w, 2w, 4w.
 
     ``residual=False`` is the plain control, with exactly the parameters of option A. ``block``:
-    "post" (He15) or "pre" (full pre-activation, He16). The paper's width is 16.
+    "post" (He15) or "pre" (full pre-activation, He16). The paper's width is 16. ``norm=False``: no batch
+    norm anywhere, biases on all convolutions instead.
     """
     n = blocks_per_stage(depth)
     if width < 1:
@@ -154,15 +155,20 @@ def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: 
         raise ValueError(f"block must be one of post, pre, got {block!r}")
     if block == "pre" and not residual:
         raise ValueError("the plain control is defined for block='post' only; use residual=True with block='pre'")
+    if block == "pre" and not norm:
+        raise ValueError("nets without batch norm are defined for block='post' only")
     kind = PreActBlock if block == "pre" else BasicBlock if residual else PlainBlock
     options = {"shortcut": shortcut} if residual else {}
+    if not norm:
+        options |= {"norm": False, "bias": True}
     stages = [_stage(kind, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options)
               for k in range(3)]
     if block == "pre":
         stages[0][0].first = True
-    net = ResNet(conv3x3(in_channels, width), stages, 4 * width, num_classes, pre_activation=block == "pre")
+    net = ResNet(conv3x3(in_channels, width, bias=not norm), stages, 4 * width, num_classes,
+                 pre_activation=block == "pre", norm=norm)
     return _finish(net, "cifar_resnet", depth=depth, residual=residual, shortcut=shortcut, width=width,
-                   in_channels=in_channels, num_classes=num_classes, block=block)
+                   in_channels=in_channels, num_classes=num_classes, block=block, norm=norm)
 
 
 def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True) -> ResNet:

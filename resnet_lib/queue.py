@@ -6,12 +6,11 @@ from fnmatch import fnmatchcase
 from time import time
 import re
 
-import torch
-
 from . import data, experiments, records, weights
 from .parallel import train_missing
 from .recipe import Execution
 from .runner import Job, RunError, find_record
+from .train import read_checkpoint
 
 TIER = "paper"
 # Experiment, its variants (a pattern), and whether their first seeds or the other ones. What stands nowhere here comes
@@ -116,16 +115,7 @@ def _left(item: Item, tell) -> Left | None:
 def checkpoint(job: Job) -> dict | None:
     """The state in which a run was left here; None where there is none. ValueError for a damaged file."""
     path = job.live("ckpt")
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: state[key] for key in ("at", "rows", "probes", "segments")}
-    except OSError:
-        raise
-    except Exception as error:  # a truncated zip, a pickle with code in it, another format
-        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it to begin "
-                         f"{job.name} anew") from error
+    return read_checkpoint(path) if path.exists() else None
 
 
 def unfinished_record(job: Job) -> records.Record | None:

@@ -277,14 +277,18 @@ class Run:
 
     def load(self, path: str | Path) -> None:
         """Read what `save` wrote. ValueError for a file that is not a checkpoint of this run."""
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, and --resume "
-                             f"without a file finds them") from None
-        except OSError:
-            raise
-        except Exception as error:  # a truncated zip, a pickle with code in it, another format
-            raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and run "
-                             f"again without --resume") from error
-        self.load_state_dict(state)
+        self.load_state_dict(read_checkpoint(path))
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The state in a file that `Run.save` wrote, on the CPU; ValueError, with the way out, where that fails."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, and --resume "
+                         f"without a file finds them") from None
+    except OSError:
+        raise
+    except Exception as error:  # a truncated zip, a pickle with code in it, another format
+        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and run "
+                         f"again without --resume") from error

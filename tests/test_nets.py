@@ -1,12 +1,15 @@
 """Nets against torchvision, against published counts, and against drawings by hand."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 
+from conftest import ROOT
 from resnet_lib import blocks, nets
 
 
@@ -188,3 +191,39 @@ def test_errors_name_the_valid_values(call, word):
     with pytest.raises(ValueError) as caught:
         call()
     assert word in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_without_batch_norm_only_convolutions_and_the_last_layer_are_left():
+    for residual in (True, False):
+        net = nets.cifar_resnet(20, residual=residual, width=4, norm=False)
+        assert not [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert all(m.bias is not None for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+        with_norm = nets.cifar_resnet(20, residual=residual, width=4)
+        scales = sum(m.weight.numel() for m in with_norm.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        # each batch norm had a scale and a shift; a bias takes the place of the shift
+        assert sum(p.numel() for p in net.parameters()) == sum(p.numel() for p in with_norm.parameters()) - scales
+        assert net(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+    with pytest.raises(ValueError, match="post"):
+        nets.cifar_resnet(20, block="pre", norm=False)
+
+
+def test_a_narrow_strided_projection_survives_channels_last():
+    """oneDNN issue 6035: in one operation this corrupts memory, so it runs in a process of its own; many times, since
+    not every overrun hits something."""
+    code = """
+import torch
+from resnet_lib import blocks
+torch.manual_seed(0)
+for c_in in (4, 5, 8, 12):
+    ours = blocks.conv1x1(c_in, 8, stride=2).to(memory_format=torch.channels_last)
+    exact = torch.nn.Conv2d(c_in, 8, 1, 2, bias=False).double()
+    exact.load_state_dict(ours.state_dict())
+    for _ in range(50):
+        x = torch.randn(32, c_in, 8, 8).contiguous(memory_format=torch.channels_last)
+        for net, pictures in ((ours, x), (exact, x.double())):
+            net.zero_grad()
+            net(pictures).square().sum().backward()
+        assert torch.allclose(ours.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-500:]

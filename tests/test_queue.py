@@ -8,8 +8,10 @@ import torch
 
 from resnet_lib import data, estimates, experiments, nets, queue, records, weights
 from resnet_lib.__main__ import FAILED, FINISHED, UNFINISHED, main
+from resnet_lib.declared import Tier, Variant
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.runner import RunError
+from resnet_lib.systems import DEGRADATION
 from resnet_lib.train import Run
 from conftest import toy_images
 
@@ -23,9 +25,9 @@ def small(home, monkeypatch):
     """Two experiments with a paper tier of a second, on random pictures."""
     monkeypatch.setattr(data, "load_or_digits", lambda name: PICTURES)
     net = {"name": "cifar_resnet", "depth": 8, "width": 4, "in_channels": 1}
-    nets_ = {"plain-20": experiments.Variant({**net, "residual": False}, keep=(0,)),
-             "residual-20": experiments.Variant({**net, "residual": True})}
-    tier = experiments.Tier(nets_, RECIPE, size=8, seeds=(0, 1), execution=ONE)
+    nets_ = {"plain-20": Variant({**net, "residual": False}, keep=(0,)),
+             "residual-20": Variant({**net, "residual": True})}
+    tier = Tier(nets_, RECIPE, size=8, seeds=(0, 1), execution=ONE)
     other = replace(tier, variants={"published": nets_["residual-20"]}, recipe=replace(RECIPE, lr=0.1), seeds=(0,))
     monkeypatch.setattr(experiments, "EXPERIMENTS", {
         "mnist_simple": experiments.Experiment("mnist_simple", "?", "digits", {"paper": other}),
@@ -266,7 +268,7 @@ def test_weights_of_another_run_are_refused(small):
 
 
 def test_weights_of_the_central_runs_stay_below_four_megabytes(tmp_path):
-    kept = {(v, s) for v, declared in experiments.DEGRADATION.tiers["paper"].variants.items() for s in declared.keep}
+    kept = {(v, s) for v, declared in DEGRADATION.tiers["paper"].variants.items() for s in declared.keep}
     assert kept == {(f"{kind}-{depth}", 0) for kind in ("plain", "residual") for depth in (20, 56)}
     weights.write(tmp_path / "w.pt", nets.cifar_resnet(56), "0" * 64)
     assert (tmp_path / "w.pt").stat().st_size < 4e6

@@ -1,0 +1,3 @@
+"""The small experiments of single chapters, each one question and its controls."""
+
+STUDIES = ()
