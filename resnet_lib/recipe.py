@@ -31,6 +31,7 @@ class Recipe:
     adam_eps: float = 1e-8  # Adam only
     weight_decay: float = 1e-4
     decay_all: bool = True  # also on biases and batch norm; the paper states no exemption
+    fixed_norm: bool = False  # a control: after each step every convolution's weights get back the norm they began with
     drops: tuple[int, ...] = (32_000, 48_000)  # steps at which lr is multiplied by drop_factor
     drop_factor: float = 0.1
     warmup_steps: int = 0  # the first steps run at warmup_lr

@@ -29,6 +29,12 @@ def _quick_degradation() -> dict[str, Variant]:
     for part, words in ((10, "tenth"), (1000, "thousandth")):
         controls[f"plain-56-warmup-{part}"] = Variant(narrow, {"warmup_steps": 48, "warmup_lr": QUICK.lr / part},
                                                       f"the first 48 steps at a {words} of the rate", seeds=(0,))
+    # what a good rate is depends on the norms, so the control with fixed norms has its own sweep, both depths
+    for depth in (20, 56):
+        for lr in (0.015, QUICK.lr, 0.15):
+            controls[f"plain-{depth}-fixed-lr{lr:g}"] = Variant(
+                plain(depth, width=8), {"fixed_norm": True, "lr": lr},
+                f"convolutions keep the norms they began with, learning rate {lr:g}", seeds=(0, 1, 2))
     for lr in RATES:
         controls[f"plain-56-lr{lr:g}"] = Variant(narrow, {"lr": lr}, f"learning rate {lr:g}", seeds=(0,))
     return pairs((20, 56), width=8) | controls

@@ -72,6 +72,10 @@ class Run:
         self.format = torch.channels_last if self.execution.channels_last else torch.contiguous_format
         init_weights(net, recipe.init, self.generator)
         self.net = net.to(self.device, memory_format=self.format)
+        self._norms = []  # of the weights the net begins with, also where a checkpoint is loaded later
+        if recipe.fixed_norm:
+            kernels = [m.weight for m in self.net.modules() if isinstance(m, nn.Conv2d)]
+            self._norms = [(w, w.detach().norm()) for w in kernels]
         self.optimizer = make_optimizer(self.net, recipe, self.execution)
         self._load_images()
         self.at = 0  # finished steps
@@ -88,7 +92,8 @@ class Run:
             self._stream.wait_stream(torch.cuda.current_stream())  # for the weights and pictures
 
     def _make_update(self) -> Update | Graphs:
-        update = Update(self.net, self.optimizer, self._counter, self._batch, self.execution, self.device)
+        update = Update(self.net, self.optimizer, self._counter, self._batch, self.execution, self.device,
+                        self._norms)
         return Graphs(update) if self.execution.graphs else update
 
     def _on_stream(self):

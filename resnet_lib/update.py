@@ -4,7 +4,7 @@
 a GPU and then replays it with a single launch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 import math
 
@@ -110,11 +110,15 @@ def exact_float32(device: torch.device):
 
 
 class Update:
-    """``update(plan, lr)``: the batch that ``plan`` stands for, its loss and gradients, one optimizer step."""
+    """``update(plan, lr)``: the batch that ``plan`` stands for, its loss and gradients, one optimizer step.
+
+    ``norms``: weights with the norm to which each is scaled after the step (`Recipe.fixed_norm`).
+    """
 
     def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer, counter: Counter, batch: Batch,
-                 execution: Execution, device: torch.device):
+                 execution: Execution, device: torch.device, norms: Sequence[tuple[Tensor, Tensor]] = ()):
         self.optimizer, self.counter, self.batch, self.device = optimizer, counter, batch, device
+        self.norms = norms
         self.bf16 = execution.precision == "bf16"
         if execution.compile:  # each net and batch size is compiled anew, and torch would give up after eight
             torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
@@ -140,6 +144,9 @@ class Update:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        with torch.no_grad():
+            for weight, norm in self.norms:
+                weight.mul_(norm / weight.norm())
         self.counter.add(logits, y, loss)
 
 

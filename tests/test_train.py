@@ -288,3 +288,30 @@ def test_cuda_where_there_is_none():
         Run(small(), toy_images(), SHORT, Execution(device="cuda"))
     with pytest.raises(ValueError, match="auto, cpu, cuda"):
         Execution(device="gpu").resolve()
+
+
+def test_fixed_norms_are_a_free_step_scaled_back_and_survive_a_checkpoint(tmp_path):
+    """The control of the exercise on inflated weights, against the step without it."""
+    def run(**changes):
+        recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), weight_decay=0.0, eval_every=2, **changes)
+        return Run(nets.cifar_resnet(8, width=4), toy_images(), recipe, Execution(device="cpu", threads=1))
+
+    def kernels(r):
+        return [m.weight.detach().clone() for m in r.net.modules() if isinstance(m, torch.nn.Conv2d)]
+
+    free, fixed = run(), run(fixed_norm=True)
+    before = kernels(free)
+    free.step()
+    fixed.step()
+    for start, loose, held in zip(before, kernels(free), kernels(fixed), strict=True):
+        assert not torch.allclose(loose.norm(), start.norm(), rtol=1e-5)
+        assert torch.allclose(held, loose * (start.norm() / loose.norm()), rtol=1e-5, atol=1e-7)
+    list(fixed)
+    for start, held in zip(before, kernels(fixed), strict=True):
+        assert torch.allclose(held.norm(), start.norm(), rtol=1e-5)
+    stopped, resumed = run(fixed_norm=True), run(fixed_norm=True)
+    for _ in range(3):
+        stopped.advance()
+    stopped.save(tmp_path / "half.ckpt")
+    resumed.load(tmp_path / "half.ckpt")
+    assert list(resumed) and resumed.rows == fixed.rows
