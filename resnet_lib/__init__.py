@@ -2,8 +2,9 @@
 
 Modules, each importing only those before it: blocks, nets, sources, download, data, probes, files,
 recipe, update, train, records, weights, runner, parallel, declared, systems, studies, experiments, timing,
-estimates, queue, peers, contenders, children, bench, plots, widgets. Import what a cell needs:
-``from resnet_lib import nets, experiments``.
+estimates, queue, peers, contenders, children, bench, plots, widgets, guard, checks. Import what a cell needs:
+``from resnet_lib import nets, experiments``. ``exercises/`` holds the answers, one module for each chapter;
+checks imports a chapter's when one of its exercises is checked.
 """
 
 __version__ = "0.1.0"
