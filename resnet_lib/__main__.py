@@ -1,4 +1,4 @@
-"""The command line: ``python -m resnet_lib list | run | queue | bench | data | env``."""
+"""The command line: ``python -m resnet_lib list | run | queue | control | bench | data | env``."""
 
 from pathlib import Path
 import argparse
@@ -55,6 +55,9 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     queue.add_argument("--budget", type=float, metavar="SECONDS", help="for all together; stop then, with checkpoints")
     options.add_only(queue)
     options.add_execution(queue)
+    control = commands.add_parser("control", help="run what could change a conclusion of the book, and judge it")
+    control.add_argument("name", nargs="?", help="without a name: all of them, and what is known here")
+    options.add_execution(control)
     measure = commands.add_parser("bench", help="measure the speed of training against its peers")
     if words[:1] == ["bench"]:  # else torch need not be loaded to print a line of help
         from . import bench
@@ -196,6 +199,22 @@ def _queue(args) -> int:
     return FAILED if not well else UNFINISHED if after else FINISHED
 
 
+def _control(args) -> int:
+    from . import controls, experiments
+
+    if args.name is None:
+        for control in controls.CONTROLS:
+            records = controls.find(control)
+            known = f"\n    {controls.judge(control, records)}" if records else ""
+            print(f"{control.name:18} {control.conclusion}\n    falls if: {control.falls}{known}\n    {control.command}")
+        return FINISHED
+    control = controls.get(args.name)
+    _, tier = experiments.get(control.experiment, control.tier)
+    print(f"{control.conclusion}\nfalls if: {control.falls}", flush=True)
+    print(controls.judge(control, controls.run(control, options.execution(args, tier.execution))))
+    return FINISHED
+
+
 def _bench(args) -> int:
     from . import bench
 
@@ -241,7 +260,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser(words).parse_args(words)
     from .runner import RunError
 
-    commands = {"list": _list, "run": _run, "queue": _queue, "bench": _bench, "data": _data, "env": _env}
+    commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench,
+                 "data": _data, "env": _env}
     try:
         return commands[args.command](args)
     except KeyboardInterrupt:
