@@ -12,7 +12,7 @@ LAYER_FIELDS = ("weight_norm", "weight_grad_norm", "output_std", "output_grad_no
 
 
 @contextmanager
-def _undisturbed(net: nn.Module):
+def undisturbed(net: nn.Module):
     """Put buffers (BN statistics), gradients and the train/eval mode back as they were."""
     buffers = {name: value.clone() for name, value in net.named_buffers()}
     grads = [(p, p.grad) for p in net.parameters()]
@@ -53,7 +53,7 @@ def layer_norms(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list]:
             outputs[name] = out
         return hook
 
-    with _undisturbed(net), torch.enable_grad():
+    with undisturbed(net), torch.enable_grad():
         handles = [m.register_forward_hook(keep(name)) for name, m in layers]
         try:
             net.train()

@@ -43,6 +43,8 @@ class Recipe:
     init: str = "he"  # "he", "xavier" or "keep" (the weights that the net came with)
     seed: int = 0
     eval_every: int = 500  # a row is made every so many steps, and at the end
+    deepen_to: int = 0  # the depth the net grows to, keeping its function (`deepen`); 0: it does not
+    deepen_at: int = 0  # after how many steps
     probe_steps: tuple[int, ...] = ()  # steps at which probes.layer_norms is measured
 
     def __post_init__(self):
@@ -50,7 +52,8 @@ class Recipe:
                             ("init", INITS)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
-        for name, least in (("steps", 1), ("batch", 1), ("eval_every", 1), ("warmup_steps", 0), ("seed", 0)):
+        for name, least in (("steps", 1), ("batch", 1), ("eval_every", 1), ("warmup_steps", 0), ("seed", 0),
+                            ("deepen_to", 0), ("deepen_at", 0)):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {getattr(self, name)!r}")
         for name in ("lr", "warmup_lr", "drop_factor", "adam_eps"):

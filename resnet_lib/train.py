@@ -19,11 +19,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import data, probes
+from . import data, deepen, probes
 from .files import write_atomically
 from .nets import init_weights, spec_of, without_defaults
 from .recipe import Execution, Recipe, environment, peak_memory
-from .update import Counter, Graphs, Update, exact_float32, load_optimizer, make_optimizer, set_backend
+from .update import Counter, Graphs, Update, exact_float32, keep_momentum, load_optimizer, make_optimizer, set_backend
 
 # Raise whenever the same recipe and seed would give other numbers than before. It is part of every
 # run's id, so records of the old mathematics are no longer taken for the new (tests/test_golden.py).
@@ -31,6 +31,7 @@ SEMANTICS = 1
 
 PADDING = 4  # He15 §4.2
 EVAL_BATCH = 1000
+NEW_KERNELS = 10_000  # added to a run's seed where its net grows, so that new kernels are not the first ones again
 STATE = ("recipe_id", "spec", "recipe", "data", "semantics", "at", "net", "optimizer", "generator", "counter", "rows",
          "probes", "segments")
 
@@ -70,6 +71,8 @@ class Run:
         set_backend(self.execution, self.device)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.format = torch.channels_last if self.execution.channels_last else torch.contiguous_format
+        if recipe.deepen_to:
+            deepen.new_blocks(net, recipe.deepen_to)  # an error now, not in the middle of the run
         init_weights(net, recipe.init, self.generator)
         self.net = net.to(self.device, memory_format=self.format)
         self._norms = []  # of the weights the net begins with, also where a checkpoint is loaded later
@@ -150,10 +153,25 @@ class Run:
         with self._on_stream():
             if self.at % self.batches_per_epoch == 0:
                 self._draw_epoch()
+            if self.recipe.deepen_to and self.at == self.recipe.deepen_at:
+                self._grow()
             plan = self._step_plan()
             self._update(plan, self.recipe.lr_at(self.at))
         self._counter.seen += plan.shape[1]
         self.at += 1
+
+    def _grow(self) -> None:
+        """Make the net deeper, its function and the momentum of its old layers kept (`deepen.grow`)."""
+        x = self._normalize(self._train_x[: min(EVAL_BATCH, self.n_train)], self._mean)
+        with exact_float32(self.device):
+            # a generator of its own: the run's is drawn from once an epoch, and a resumed run draws that again
+            generator = torch.Generator().manual_seed(NEW_KERNELS + self.recipe.seed)
+            deepen.grow(self.net, self.recipe.deepen_to, x, generator)
+        self.net.to(self.device, memory_format=self.format)
+        grown = make_optimizer(self.net, self.recipe, self.execution)
+        keep_momentum(self.optimizer, grown)
+        self.optimizer = grown
+        self._update = self._make_update()
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float | None]:
@@ -253,6 +271,8 @@ class Run:
         if state["recipe_id"] != self.recipe_id:
             raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
                              f"made for, or start anew without --resume")
+        if self.recipe.deepen_to and self.at <= self.recipe.deepen_at < state["at"]:
+            self._grow()  # for its shape; the weights come from the state
         self.net.load_state_dict(state["net"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.at = state["at"]

@@ -81,6 +81,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
                 kept[name] = torch.empty_like(weight).copy_(value)
 
 
+def keep_momentum(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> None:
+    """What ``old`` knows of the weights that ``new`` has too; weights that only ``new`` has begin without."""
+    shared = {p for group in new.param_groups for p in group["params"]}
+    new.state.update({p: state for p, state in old.state.items() if p in shared})
+
+
 def set_backend(execution: Execution, device: torch.device) -> None:
     """Switches that torch keeps for the whole process."""
     if execution.threads and execution.threads != torch.get_num_threads():

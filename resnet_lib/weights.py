@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 
-from . import nets
+from . import deepen, nets
 from .data import home
 from .files import write_atomically
 from .records import Record, RecordError
@@ -54,6 +54,8 @@ def load(record: Record, path: str | Path | None = None) -> nn.Module:
         raise RecordError(f"{path}: these are the weights of run {recipe_id[:8]}, and the record of {name} is of run "
                           f"{record.recipe_id[:8]}. Delete the file and record the run again")
     net = nets.build(record.net)
+    if record.recipe.get("deepen_to"):
+        deepen.grow(net, record.recipe["deepen_to"], torch.zeros(2, record.net.get("in_channels", 3), 8, 8))
     net.load_state_dict(state)
     return net.eval()
 
