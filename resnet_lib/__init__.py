@@ -1,6 +1,6 @@
 """resnet_lib: the small library behind *Residual Networks by Experiment*.
 
-Modules, each importing only those before it: blocks, nets, sources, download, data, probes, files,
+Modules, each importing only those before it: blocks, nets, sources, download, data, signals, probes, files,
 recipe, update, train, records, weights, runner, parallel, declared, systems, studies, experiments, controls, timing,
 estimates, queue, peers, contenders, children, bench, plots, widgets, guard, checks. Import what a cell needs:
 ``from resnet_lib import nets, experiments``. ``exercises/`` holds the answers, one module for each chapter;
