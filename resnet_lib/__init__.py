@@ -1,10 +1,10 @@
 """resnet_lib: the small library behind *Residual Networks by Experiment*.
 
-Modules, each importing only those before it: blocks, nets, sources, download, data, probes, files,
-recipe, update, train, records, weights, runner, parallel, declared, systems, studies, experiments, controls, timing,
-estimates, queue, peers, contenders, children, bench, plots, widgets, guard, checks. Import what a cell needs:
-``from resnet_lib import nets, experiments``. ``exercises/`` holds the answers, one module for each chapter;
-checks imports a chapter's when one of its exercises is checked.
+Modules, each importing only those before it: blocks, skeleton, variants, chains, nets, sources, download, data,
+probes, files, recipe, update, train, records, weights, runner, parallel, declared, systems, studies, experiments,
+controls, timing, estimates, queue, peers, contenders, children, bench, plots, widgets, guard, checks. Import what a
+cell needs: ``from resnet_lib import nets, experiments``. ``exercises/`` holds the answers, one module for each
+chapter; checks imports a chapter's when one of its exercises is checked.
 """
 
 __version__ = "0.1.0"
