@@ -78,3 +78,18 @@ def predicted_gradients(kind: str, scale: float, length: int, start: float = 1.0
     for gain in reversed(gains):
         norms.append(norms[-1] * math.sqrt(scale**2 + gain))
     return norms[::-1]
+
+
+@torch.no_grad()
+def mean_squares(chain: Chain, x: Tensor, scale: float = 1.0) -> list[float]:
+    """The mean square of an entry of x_0 … x_length."""
+    return [state.square().mean().item() for state in chain.states(x, scale)]
+
+
+def predicted_mean_squares(kind: str, scale: float, length: int, start: float) -> list[float]:
+    """The expectation behind `mean_squares`: times λ² + a² a block, or with batch norm times λ² and plus 1."""
+    squares = [start]
+    for _ in range(length):
+        v = squares[-1]
+        squares.append(scale**2 * v + {"silent": 0, "sqrt": v / length, "none": v, "norm": 1}[kind])
+    return squares

@@ -36,7 +36,7 @@ UNTAMPERED = {"identity": Variant(residual(56, width=8), note="F + x, the origin
 SHORTCUT_KINDS = Experiment(
     "shortcut_kinds", "What does it cost to put something on the shortcut?", "cifar10",
     {"quick": Tier(_tampered(20), QUICK, size=12, n_train=1500, n_test=500, execution=ONE_THREAD),
-     "short": Tier(UNTAMPERED | _tampered(56), replace(SHORT, steps=1_000, drops=(750,), eval_every=100), size=12,
+     "short": Tier(UNTAMPERED | _tampered(56), replace(SHORT, steps=800, drops=(600,), eval_every=100), size=12,
                    n_train=10_000, n_test=2_000, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 
@@ -56,7 +56,7 @@ NO_BATCH_NORM = Experiment(
     "no_batch_norm", "Can a deep residual net do without batch norm, and what has to replace it?", "cifar10",
     {"quick": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=96, eval_every=12), size=12, n_train=1500,
                    n_test=500, execution=ONE_THREAD),
-     "short": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=800, drops=(600,), eval_every=100), size=12,
+     "short": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=600, drops=(450,), eval_every=100), size=12,
                    n_train=10_000, n_test=2_000, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 
@@ -74,7 +74,7 @@ IN_PLACE = Experiment(
     "in_place", "How much does a ReLU that overwrites the shortcut cost?", "cifar10",
     {"quick": Tier(_in_place(20), replace(SHORT, steps=96, eval_every=12), size=12, n_train=1500, n_test=500,
                    execution=ONE_THREAD),
-     "short": Tier(_in_place(56), replace(SHORT, steps=800, drops=(600,), eval_every=100), size=12, n_train=10_000,
+     "short": Tier(_in_place(56), replace(SHORT, steps=600, drops=(450,), eval_every=100), size=12, n_train=10_000,
                    n_test=2_000, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 RESIDUAL_BLOCK = (SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE)
