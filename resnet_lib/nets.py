@@ -12,10 +12,11 @@ import inspect
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
-from torch import Tensor
 
 from .blocks import BasicBlock, Bottleneck, LinearResidual, PlainBlock, PreActBlock, conv3x3
+from .skeleton import ResNet, blocks_per_stage, finish, stage
+from .skeleton import init_weights as init_weights  # asked for under this name
+from .variants import relu_first_resnet, tampered_resnet, unnormalized_resnet
 
 # depth -> (block, blocks per stage); He15 Table 1
 IMAGENET = {
@@ -43,73 +44,9 @@ CIFAR_COST = {
 }
 
 
-class ResNet(nn.Module):
-    """Stem, stages, global average pooling, one linear layer (He15 §3.3).
-
-    Stages after the first begin with stride 2. ``tail`` is what follows the last stage (the batch
-    norm that pre-activation needs), ``pool`` whether a 3×3/2 max-pooling follows the stem.
-    """
-
-    def __init__(self, stem: nn.Conv2d, stages: list[nn.Sequential], features: int, num_classes: int,
-                 pool: bool = False, pre_activation: bool = False, norm: bool = True):
-        super().__init__()
-        self.conv1 = stem
-        self.bn1 = nn.BatchNorm2d(stem.out_channels) if norm and not pre_activation else nn.Identity()
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pool else nn.Identity()
-        for k, stage in enumerate(stages, start=1):
-            setattr(self, f"layer{k}", stage)
-        self.stages = len(stages)
-        self.tail = nn.BatchNorm2d(features) if pre_activation else nn.Identity()
-        self.pre_activation = pre_activation
-        self.fc = nn.Linear(features, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(x)
-        if not self.pre_activation:
-            x = F.relu(self.bn1(x))
-        x = self.maxpool(x)
-        for k in range(1, self.stages + 1):
-            x = getattr(self, f"layer{k}")(x)
-        if self.pre_activation:
-            x = F.relu(self.tail(x))
-        return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
-
-
-def init_weights(net: nn.Module, how: str = "he", generator: torch.Generator | None = None) -> nn.Module:
-    """Draw all weights anew, in place; biases and batch norm as usual (0; γ = 1, β = 0).
-
-    "he": normal, variance 2 / fan-in (He et al. 2015b, 1502.01852, Eq. 10). "xavier": uniform
-    (Glorot & Bengio 2010). "keep": change nothing. The generator makes the draw reproducible.
-    """
-    draw = {"he": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_, "keep": None}
-    if how not in draw:
-        raise ValueError(f"init must be one of {', '.join(draw)}, got {how!r}")
-    if how == "keep":
-        return net
-    options = {"mode": "fan_in", "nonlinearity": "relu"} if how == "he" else {}
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            draw[how](module.weight, generator=generator, **options)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-    return net
-
-
-def _finish(net: nn.Module, name: str, **arguments) -> nn.Module:
-    net.spec = {"name": name, **arguments}
-    return init_weights(net)
-
-
-def _stage(block, c_in: int, width: int, blocks: int, stride: int, **options) -> nn.Sequential:
-    first = block(c_in, width, stride, **options)
-    return nn.Sequential(first, *[block(width * block.expansion, width, **options) for _ in range(blocks - 1)])
-
-
 def _resnet18_stages(**options) -> list[nn.Sequential]:
     widths = (64, 64, 128, 256, 512)
-    return [_stage(BasicBlock, widths[k], widths[k + 1], 2, 1 if k == 0 else 2, **options) for k in range(4)]
+    return [stage(BasicBlock, widths[k], widths[k + 1], 2, 1 if k == 0 else 2, **options) for k in range(4)]
 
 
 def resnet(depth: int, num_classes: int = 1000, in_channels: int = 3, stride_in: str = "3x3") -> ResNet:
@@ -125,19 +62,11 @@ def resnet(depth: int, num_classes: int = 1000, in_channels: int = 3, stride_in:
     stages, c_in = [], 64
     for k, n in enumerate(blocks):
         width = 64 * 2**k
-        stages.append(_stage(block, c_in, width, n, 1 if k == 0 else 2, **options))
+        stages.append(stage(block, c_in, width, n, 1 if k == 0 else 2, **options))
         c_in = width * block.expansion
     stem = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
-    return _finish(ResNet(stem, stages, c_in, num_classes, pool=True), "resnet", depth=depth,
+    return finish(ResNet(stem, stages, c_in, num_classes, pool=True), "resnet", depth=depth,
                    num_classes=num_classes, in_channels=in_channels, stride_in=stride_in)
-
-
-def blocks_per_stage(depth: int) -> int:
-    """n for a CIFAR net of 6n + 2 weighted layers; ValueError names the valid depths."""
-    valid = isinstance(depth, int) and not isinstance(depth, bool) and depth >= 8 and (depth - 2) % 6 == 0
-    if not valid:
-        raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110, …), got {depth!r}")
-    return (depth - 2) // 6
 
 
 def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: int = 16, in_channels: int = 3,
@@ -161,20 +90,20 @@ def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: 
     options = {"shortcut": shortcut} if residual else {}
     if not norm:
         options |= {"norm": False, "bias": True}
-    stages = [_stage(kind, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options)
+    stages = [stage(kind, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options)
               for k in range(3)]
     if block == "pre":
         stages[0][0].first = True
     net = ResNet(conv3x3(in_channels, width, bias=not norm), stages, 4 * width, num_classes,
                  pre_activation=block == "pre", norm=norm)
-    return _finish(net, "cifar_resnet", depth=depth, residual=residual, shortcut=shortcut, width=width,
+    return finish(net, "cifar_resnet", depth=depth, residual=residual, shortcut=shortcut, width=width,
                    in_channels=in_channels, num_classes=num_classes, block=block, norm=norm)
 
 
 def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True) -> ResNet:
     """ResNet-18 with a 3×3/1 stem; ``pool`` keeps the 3×3/2 max-pooling of the ImageNet net."""
     net = ResNet(conv3x3(in_channels, 64), _resnet18_stages(), 512, num_classes, pool=pool)
-    return _finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool)
+    return finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool)
 
 
 def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:
@@ -182,7 +111,7 @@ def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:
     batch norm on the shortcuts (−1,792)."""
     stem = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=True)
     stages = _resnet18_stages(bias=True, shortcut_norm=False)
-    return _finish(ResNet(stem, stages, 512, num_classes, pool=True), "d2l_resnet18", num_classes=num_classes,
+    return finish(ResNet(stem, stages, 512, num_classes, pool=True), "d2l_resnet18", num_classes=num_classes,
                    in_channels=in_channels)
 
 
@@ -195,13 +124,13 @@ def keras_v1(depth: int = 20, num_classes: int = 10, in_channels: int = 3) -> Re
     """
     n = blocks_per_stage(depth)
     options = {"shortcut": "B", "bias": True, "shortcut_norm": False}
-    stages = [_stage(BasicBlock, 16 * 2 ** max(k - 1, 0), 16 * 2**k, n, 1 if k == 0 else 2, **options)
+    stages = [stage(BasicBlock, 16 * 2 ** max(k - 1, 0), 16 * 2**k, n, 1 if k == 0 else 2, **options)
               for k in range(3)]
     net = ResNet(conv3x3(in_channels, 16, bias=True), stages, 64, num_classes)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps, module.momentum = 1e-3, 0.01
-    return _finish(net, "keras_v1", depth=depth, num_classes=num_classes, in_channels=in_channels)
+    return finish(net, "keras_v1", depth=depth, num_classes=num_classes, in_channels=in_channels)
 
 
 def mnist_simple(num_classes: int = 10, norm: bool = False) -> nn.Sequential:
@@ -212,10 +141,11 @@ def mnist_simple(num_classes: int = 10, norm: bool = False) -> nn.Sequential:
         nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.ReLU(), LinearResidual(20, 30, norm),
         nn.Conv2d(20, 15, 3), nn.MaxPool2d(2), nn.ReLU(), LinearResidual(15, 30, norm),
         nn.Flatten(), nn.Linear(375, num_classes))
-    return _finish(net, "mnist_simple", num_classes=num_classes, norm=norm)
+    return finish(net, "mnist_simple", num_classes=num_classes, norm=norm)
 
 
-BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple)}
+BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple,
+                                    tampered_resnet, unnormalized_resnet, relu_first_resnet)}
 
 
 def complete(spec: dict) -> dict:
