@@ -206,7 +206,8 @@ def _control(args) -> int:
         for control in controls.CONTROLS:
             records = controls.find(control)
             known = f"\n    {controls.judge(control, records)}" if records else ""
-            print(f"{control.name:18} {control.conclusion}\n    falls if: {control.falls}{known}\n    {control.command}")
+            print(f"{control.name:18} {control.conclusion}\n    falls if: {control.falls}{known}\n"
+                  f"    {control.command}")
         return FINISHED
     control = controls.get(args.name)
     _, tier = experiments.get(control.experiment, control.tier)

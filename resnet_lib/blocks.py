@@ -147,15 +147,17 @@ class Bottleneck(nn.Module):
 
     ``stride_in``: the convolution that carries the stride. "1x1" is the paper's; "3x3" is
     torchvision's "v1.5", which reads every pixel on the branch and costs about 6 % more.
+    ``expansion``: output channels by ``width``, the channels of the 3×3; the paper's is 4.
     """
 
     expansion = 4
 
-    def __init__(self, c_in: int, width: int, stride: int = 1, shortcut: str = "B", stride_in: str = "3x3"):
+    def __init__(self, c_in: int, width: int, stride: int = 1, shortcut: str = "B", stride_in: str = "3x3",
+                 expansion: int = 4):
         super().__init__()
         if stride_in not in STRIDE_IN:
             raise ValueError(f"stride_in must be one of {', '.join(STRIDE_IN)}, got {stride_in!r}")
-        c_out = width * self.expansion
+        c_out = width * expansion
         self.conv1 = conv1x1(c_in, width, stride if stride_in == "1x1" else 1)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = conv3x3(width, width, stride if stride_in == "3x3" else 1)

@@ -1,4 +1,4 @@
-"""The networks: `resnet` (18 to 152), `cifar_resnet` (6n + 2) and the small reference systems.
+"""The networks: `resnet` (18 to 152), `cifar_resnet` (6n + 2), `cifar_bottleneck` (9n + 2), small reference systems.
 
 Each builder returns an `nn.Module` that maps ``(N, in_channels, H, W)`` to logits
 ``(N, num_classes)``, He-initialized, with ``.spec``: a plain dict from which `build` makes it again.
@@ -100,6 +100,30 @@ def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: 
                    in_channels=in_channels, num_classes=num_classes, block=block, norm=norm)
 
 
+def cifar_bottleneck(depth: int, width: int = 16, expansion: int = 4, shortcut: str = "A", stride_in: str = "3x3",
+                     in_channels: int = 3, num_classes: int = 10) -> ResNet:
+    """The CIFAR net with bottlenecks: 9n + 2 layers, n blocks of three in each stage, as He16's ResNet-164.
+
+    The 3×3 of the stages have w, 2w, 4w channels, their outputs ``expansion`` times as many; the stem has w. Blocks
+    are those of He15 (activation after the addition).
+    """
+    valid = isinstance(depth, int) and not isinstance(depth, bool) and depth >= 11 and (depth - 2) % 9 == 0
+    if not valid:
+        raise ValueError(f"depth must be 9n + 2 (11, 20, 29, 38, 47, 56, 83, 164, …), got {depth!r}")
+    for name, value in (("width", width), ("expansion", expansion)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+    stages, c_in, options = [], width, {"shortcut": shortcut, "stride_in": stride_in, "expansion": expansion}
+    for k in range(3):
+        w = width * 2**k
+        first = Bottleneck(c_in, w, 1 if k == 0 else 2, **options)
+        c_in = w * expansion
+        stages.append(nn.Sequential(first, *[Bottleneck(c_in, w, **options) for _ in range((depth - 2) // 9 - 1)]))
+    return finish(ResNet(conv3x3(in_channels, width), stages, c_in, num_classes), "cifar_bottleneck", depth=depth,
+                  width=width, expansion=expansion, shortcut=shortcut, stride_in=stride_in, in_channels=in_channels,
+                  num_classes=num_classes)
+
+
 def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True) -> ResNet:
     """ResNet-18 with a 3×3/1 stem; ``pool`` keeps the 3×3/2 max-pooling of the ImageNet net."""
     net = ResNet(conv3x3(in_channels, 64), _resnet18_stages(), 512, num_classes, pool=pool)
@@ -144,8 +168,8 @@ def mnist_simple(num_classes: int = 10, norm: bool = False) -> nn.Sequential:
     return finish(net, "mnist_simple", num_classes=num_classes, norm=norm)
 
 
-BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple,
-                                    tampered_resnet, unnormalized_resnet, relu_first_resnet)}
+BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_bottleneck, cifar_resnet18, d2l_resnet18, keras_v1,
+                                    mnist_simple, tampered_resnet, unnormalized_resnet, relu_first_resnet)}
 
 
 def complete(spec: dict) -> dict:

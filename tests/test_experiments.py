@@ -44,7 +44,7 @@ def test_the_paper_recipe_of_the_central_experiment():
 
 
 def test_epochs_of_the_reference_systems():
-    steps = {name: e.tiers["paper"].recipe for name, e in experiments.EXPERIMENTS.items() if e.tiers["paper"].recipe}
+    steps = {name: e.tiers["paper"].recipe for name, e in ((e.name, e) for e in SYSTEMS) if e.tiers["paper"].recipe}
     assert steps["mnist_simple"].steps == 26 * -(-60_000 // 64)
     assert steps["fashion_d2l"].steps == 10 * -(-60_000 // 256)
     assert steps["cifar_resnet18"].steps == 50 * -(-50_000 // 128)

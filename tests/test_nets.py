@@ -81,6 +81,31 @@ def test_cifar_cost_and_shapes(depth):
     assert len(weighted) == depth
 
 
+@pytest.mark.parametrize("depth, expansion", [(11, 4), (29, 4), (29, 1), (20, 2), (164, 4)])
+def test_bottleneck_nets_against_the_formula(depth, expansion):
+    n, w, e = (depth - 2) // 9, 16, expansion
+    net = nets.cifar_bottleneck(depth, w, e)
+    weighted = [m for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    assert len(weighted) == depth  # option A: no projection
+    weights = 27 * w + 4 * w * e * 10 + 10
+    for k in range(3):
+        v, c_in = w * 2**k, w if k == 0 else w * 2**k * e // 2
+        weights += c_in * v + (n - 1) * e * v * v + n * (9 * v * v + e * v * v)
+    scales = sum(p.numel() for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    assert scales == 2 * (w + n * sum((2 + e) * w * 2**k for k in range(3)))
+    cost = nets.cost(net, (3, 32, 32))
+    assert cost.parameters == weights + scales
+    assert [s for _, s in cost.stages[1:4]] == [(w * e * 2**k, 32 // 2**k, 32 // 2**k) for k in range(3)]
+
+
+def test_the_nets_of_the_bottleneck_study_cost_the_same():
+    basic = nets.cost(nets.cifar_resnet(20, width=8), (3, 32, 32))
+    for width, expansion in ((8, 4), (10, 1)):
+        other = nets.cost(nets.cifar_bottleneck(29, width, expansion), (3, 32, 32))
+        assert other.parameters == pytest.approx(basic.parameters, rel=0.04)
+        assert other.macs == pytest.approx(basic.macs, rel=0.04)
+
+
 def test_option_b_adds_two_projections():
     a, b = (sum(p.numel() for p in nets.cifar_resnet(20, shortcut=s).parameters()) for s in "AB")
     assert b - a == 2_752
@@ -166,7 +191,8 @@ def test_weights_are_equal_for_plain_and_residual_of_one_seed():
 
 
 @pytest.mark.parametrize("net", [nets.cifar_resnet(20, width=4), nets.mnist_simple(norm=True), nets.resnet(50),
-                                 nets.keras_v1(32), nets.cifar_resnet18(), nets.d2l_resnet18()])
+                                 nets.keras_v1(32), nets.cifar_bottleneck(20, 6, 2), nets.cifar_resnet18(),
+                                 nets.d2l_resnet18()])
 def test_build_makes_the_net_of_a_spec(net):
     again = nets.build(net.spec)
     assert again.spec == net.spec == nets.complete(net.spec)
@@ -184,6 +210,12 @@ def test_build_makes_the_net_of_a_spec(net):
     (lambda: nets.cifar_resnet(20, block="mid"), "post, pre"),
     (lambda: nets.cifar_resnet(20, residual=False, block="pre"), "block='post'"),
     (lambda: nets.cifar_resnet(20, width=0), "at least 1"),
+    (lambda: nets.cifar_bottleneck(30), "9n + 2"),
+    (lambda: nets.cifar_bottleneck(2), "9n + 2"),
+    (lambda: nets.cifar_bottleneck(True), "9n + 2"),
+    (lambda: nets.cifar_bottleneck(29, width=0), "width must be at least 1"),
+    (lambda: nets.cifar_bottleneck(29, expansion=0), "expansion must be at least 1"),
+    (lambda: nets.cifar_bottleneck(29, stride_in="2x2"), "3x3, 1x1"),
     (lambda: nets.build({"name": "vgg"}), "cifar_resnet"),
     (lambda: nets.init_weights(nets.mnist_simple(), "zeros"), "he, xavier, keep"),
 ])
