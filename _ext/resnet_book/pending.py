@@ -11,7 +11,8 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from . import values
+from resnet_lib import values
+
 from .cache import library_folder
 
 LOGGER = logging.getLogger(__name__)
