@@ -244,7 +244,7 @@ def declared(expression, experiments, data=True):
 FIELD_NAMES = {
     "train_error": "training error", "test_error": "test error", "train_loss": "training loss",
     "train_error_eval": "training error in evaluation mode", "test_loss": "test loss", "seconds": "seconds of training",
-    "data": "data", "n_train": "number of training pictures", "n_test": "number of test pictures",
+    "data": "name of the data", "n_train": "number of training pictures", "n_test": "number of test pictures",
     "seeds": "number of seeds", "step": "last step",
 }
 
@@ -253,11 +253,12 @@ def name_of(expression):
     """A value's name in words: "plain-56 − plain-20: training error"."""
     body, _, modifier = expression.partition("|")
     terms = [_split(term.strip()) for term in body.split(" - ")]
-    subjects = [("published " if t.startswith("published/") else "") + t.split("/")[-1 if t.count("/") != 1 else 0]
-                for t, _ in terms]
+    subjects = [("published " if t.startswith("published/") else "") + t.split("/")[-1] for t, _ in terms
+                if t.count("/") != 1]  # of a whole experiment the field says enough
     fields = list(dict.fromkeys(FIELD_NAMES.get(f, f.replace("_", " ")) for _, f in terms))
     extra = {"std": ", standard deviation", "seeds": ", number of seeds"}.get(modifier.strip(), "")
-    return f"{' − '.join(dict.fromkeys(subjects))}: {' − '.join(fields)}{extra}"
+    head = " − ".join(dict.fromkeys(subjects))
+    return f"{head}{': ' * bool(head)}{' − '.join(fields)}{extra}"
 
 
 def tell(*expressions):
