@@ -17,8 +17,8 @@ ZIP = "resnet-by-experiment-notebooks.zip"
 PACKAGE_FILES = (".py", ".json", ".mplstyle")
 README = """{title}: notebooks
 
-Each .ipynb is a chapter. Open one in Jupyter or Colab and run its first cell: it keeps the torch that is there, adds what
-is missing, and installs resnet_lib from the wheel in this folder. (In Colab, upload the wheel beside the notebook.)
+Each .ipynb is a chapter. Open one in Jupyter or Colab and run its first cell: it keeps the torch that is there, adds
+what is missing, and installs resnet_lib from the wheel in this folder. (In Colab, upload the wheel too.)
 
 The experiments run on the digits that come with scikit-learn. For the real pictures:
 
