@@ -230,7 +230,8 @@ def declared(expression, experiments, data=True):
     if data and field in ("data", "n_train", "n_test"):
         identity = experiments.job(parts[0], parts[1], variant).identity
         answer = identity["name" if field == "data" else field]
-        return Shown(DATA_NAMES.get(answer, answer) if field == "data" else f"{answer:,}", origin)
+        text = DATA_NAMES.get(answer, answer) if field == "data" else f"{answer:,}"
+        return Shown(text, origin.replace("declared", "as they lie here"))
     name = "steps" if field == "step" else field  # the last step of a finished run
     known = changes.get(name, getattr(tier.recipe, name, None))
     whole = len(parts) == 3 or len({v.changes.get(name) for v in tier.variants.values()}) == 1

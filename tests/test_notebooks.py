@@ -435,7 +435,7 @@ def test_tell_trains_what_is_missing_and_prints_by_name(tiny, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"plain-8: training error +\d+\.\d\u00a0%   seeds 0, 1, live", lines[0])
     assert re.fullmatch(r"plain-8 − residual-8: training error +−?\d+\.\d points   seeds 0, 1, live", lines[1])
-    assert lines[2].split() == ["name", "of", "the", "data", "scikit-learn’s", "digits", "declared"]
+    assert lines[2].split() == ["name", "of", "the", "data", "scikit-learn’s", "digits", "as", "they", "lie", "here"]
     assert "He et al. 2015" in lines[3]
     shown = values.fill("| ⟨degradation/quick/plain-8:train_error|std⟩ |")
     assert re.fullmatch(r"\| ±\u00a0\d+\.\d \|", shown.data)
