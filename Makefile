@@ -2,7 +2,7 @@
 # ARGS go to the command (make test ARGS="-k nets"), SETUP to the set-up (make book SETUP=--no-constraints).
 
 .DEFAULT_GOAL := help
-.PHONY: setup book test fast serve data clean help
+.PHONY: setup book test fast notebooks serve data clean help
 
 # The first Python that can make an environment, else the first of a right version (which then prints the
 # line that mends it), else python3 (which says what it lacks). A name on the PATH may be a shim without
@@ -20,5 +20,5 @@ PYTHON := python3
 endif
 endif
 
-setup book test fast serve data clean help:
+setup book test fast notebooks serve data clean help:
 	@"$(PYTHON)" tools/setup.py $(SETUP) $@ $(ARGS)

@@ -141,9 +141,16 @@ def cpu_name() -> str:
 def environment(device: torch.device) -> dict:
     """Versions and hardware as a record keeps them."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {cpu_name()}"
-    return {"device": name, "threads": torch.get_num_threads(),
-            "versions": {"python": platform.python_version(), "torch": str(torch.__version__),
-                         "torchvision": metadata.version("torchvision")}}
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)} | _version("torchvision")
+    return {"device": name, "threads": torch.get_num_threads(), "versions": versions}
+
+
+def _version(package: str) -> dict:
+    """Its version by its name; nothing where it is not installed, since no net needs torchvision."""
+    try:
+        return {package: metadata.version(package)}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def peak_memory(device: torch.device) -> dict:

@@ -14,7 +14,8 @@ sys.path.insert(0, str(ROOT / "_ext"))
 
 sphinx_application = pytest.importorskip("sphinx.application")
 
-from resnet_book import cache, elements, mathjax, page, status, values  # noqa: E402
+from resnet_book import cache, elements, mathjax, page, status  # noqa: E402
+from resnet_lib import values  # noqa: E402
 
 
 @dataclass

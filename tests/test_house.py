@@ -1,6 +1,5 @@
-"""The tree itself: linted, spelled, one lesson a cell, no heavy file."""
+"""The tree itself: linted, spelled, no heavy file."""
 
-import re
 import subprocess
 import sys
 
@@ -21,20 +20,6 @@ def tracked(*patterns: str) -> list:
 def test_lint_and_spelling(tool):
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_code_cells_are_short_enough_to_read():
-    """A line of a visible cell fits the page at 1280 px; hidden ones may be longer."""
-    faults = []
-    for path in tracked("*.md"):
-        for cell in re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M):
-            if "hide-input" in cell or "remove-input" in cell:
-                continue
-            lines = [line for line in cell.splitlines() if not line.startswith(":")]
-            faults += [f"{path.name}: {line}" for line in lines if len(line) > 76]
-            if len([line for line in lines if line.strip()]) > 12:
-                faults.append(f"{path.name}: a cell of {len(lines)} lines: {lines[0]}")
-    assert not faults, faults
 
 
 def test_no_heavy_file_is_committed():

@@ -7,6 +7,7 @@
     book            build the site into _build/html (warnings are errors) and check it
     test            all tests; arguments go to pytest
     fast            the tests that need neither a browser nor long runs
+    notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
     serve [PORT]    show the built site on http://127.0.0.1:8000
     data            download the real data sets into data/ (the book never does)
     clean [--all]   remove _build but keep _build/runs; --all removes those and .venv too
@@ -37,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
 OLDEST, NEWEST = (3, 11), (3, 13)  # constraints.txt is known to install on these
-COMMANDS = ("setup", "book", "test", "fast", "serve", "data", "clean", "help")
+COMMANDS = ("setup", "book", "test", "fast", "notebooks", "serve", "data", "clean", "help")
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish a new connection|Network is unreachable"
     r"|ConnectTimeoutError|ProxyError|ReadTimeoutError|getaddrinfo failed|failure in name resolution",
@@ -327,6 +328,7 @@ def main(argv: list[str]) -> int:
         "book": lambda: build_book(python, arguments),
         "test": lambda: run([python, "-m", "pytest", *arguments]),
         "fast": lambda: run([python, "-m", "pytest", "-m", "not slow and not browser", *arguments]),
+        "notebooks": lambda: run([python, ROOT / "tools" / "notebooks.py", *arguments]),
         "data": lambda: run([python, "-m", "resnet_lib", "data", *arguments]),
     }
     return jobs[command]()

@@ -1,6 +1,6 @@
 """The Sphinx extension of this book: roles, directives, the execution cache and fixes of the theme."""
 
-from . import cache, elements, mathjax, page, pending, status
+from . import cache, elements, mathjax, page, pending, status, takeaway
 
 __version__ = "0.1.0"
 
@@ -13,5 +13,6 @@ def setup(app):
     elements.setup(app)
     mathjax.setup(app)
     page.setup(app)
+    takeaway.setup(app)
     # Serial on purpose: notebooks share two cores and one run store, and LatePages is not merged.
     return {"version": __version__, "parallel_read_safe": False, "parallel_write_safe": False}

@@ -1,6 +1,7 @@
 """Every page: the content security policy, theme options, and what the theme loads but nobody needs."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 # Nothing from another host, enforced by the browser.  Inline scripts are the theme's and MathJax's settings.
@@ -67,6 +68,13 @@ def add_policy(app, pagename, templatename, context, doctree):
     context["metatags"] = HEAD + EARLY_THEME + context.get("metatags", "")
 
 
+def launch_only_notebooks(app, pagename, templatename, context, doctree):
+    """No launch button where there is no .ipynb beside the page: it would link to the .md, which Colab cannot open."""
+    if not Path(app.srcdir, f"{pagename}.ipynb").is_file():
+        buttons = context.get("header_buttons") or []
+        buttons[:] = [b for b in buttons if b.get("label") != "launch-buttons"]
+
+
 def repair_body(app, pagename, templatename, context, doctree):
     """Roles that docutils gives the list of cited papers: one is deprecated, the other lacks its items."""
     body = context.get("body")
@@ -84,6 +92,8 @@ def finish(app, exception):
     if first != "index":
         text = REDIRECT.format(head=HEAD, first=first, title=app.config.html_title, lang=app.config.language)
         (out / "index.html").write_text(text, encoding="utf-8")
+    # The theme copies executed notebooks there for launch buttons, solutions and all; no page links to them.
+    shutil.rmtree(out / "_sources", ignore_errors=True)
     for path in [*(out / "_static").rglob("*.map"), *(out / name for name in UNUSED)]:
         path.unlink(missing_ok=True)
 
@@ -97,6 +107,7 @@ def setup(app):
     app.add_config_value("comments_config", {}, "", dict)
     app.connect("config-inited", configure)
     app.connect("html-page-context", repair_body)
+    app.connect("html-page-context", launch_only_notebooks, priority=600)  # after the theme has made the buttons
     # Late, so that nothing is put before the policy.
     app.connect("html-page-context", add_policy, priority=900)
     # Last: the table of contents writes a redirection of its own, without policy and title.

@@ -8,10 +8,12 @@ import importlib
 import json
 
 from docutils import nodes
+from docutils.parsers.rst import roles
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from . import values
+from resnet_lib import values
+
 from .cache import library_folder
 
 LOGGER = logging.getLogger(__name__)
@@ -102,5 +104,7 @@ def setup(app, pages):
     app.add_node(shown_value, html=(visit_shown_html, depart_shown_html), latex=(_pass, _pass),
                  text=(_pass, _pass))
     app.add_role("val", ValueRole(pages))
+    # A number that is quoted, assumed or given by definition: shown as it is; the lint of bare results passes it.
+    app.add_role("given", roles.GenericRole("given", nodes.inline))
     app.connect("env-purge-doc", pages.forget)
     app.connect("doctree-resolved", functools.partial(resolve_values, pages))

@@ -1,4 +1,4 @@
-"""What `{val}` shows: from an expression and the records to text.  No Sphinx in here.
+"""Values of runs in words: what `{val}` shows on a page, and what `tell` shows in a notebook.
 
     degradation/quick/plain-56:train_error                              52.9 %   mean over the seeds, last row
     degradation/quick/plain-56:train_error|std                          ± 1.2    in points for errors
@@ -10,9 +10,12 @@
     degradation/paper/plain-56:step                                     1,200    how far a stopped run came: of such a
                                                                                  run this may be shown, no result
     published/he15-table6/residual-20:test_error                        8.75 %   with the paper's digits
+
+Nothing heavy is imported before a value is asked for: the build of the book reads this module too.
 """
 
 import math
+import re
 import statistics
 from dataclasses import dataclass
 
@@ -206,6 +209,96 @@ def _origin(target, field, records):
     kinds = " and ".join(sorted({"live" if r.live else "recorded" if r.finished else "unfinished" for r in records}))
     plural = "s" if len({r.seed for r in records}) > 1 else ""
     return f"{target.replace('/', ' · ')} · {field}, seed{plural} {seeds}, {kinds}"
+
+
+# --- without a run: what the declaration says ------------------------------------------------------------
+
+
+def declared(expression, experiments, data=True):
+    """What an expression means before anything has run, as Shown; None where only a run can tell.
+
+    Steps, rates and the like stand in the recipe.  With `data`, the data that lie here are asked for their
+    name and sizes, which the recipe does not know."""
+    target, colon, field = expression.partition(":")
+    parts = target.split("/")
+    if not colon or len(parts) not in (2, 3) or parts[0] not in experiments.EXPERIMENTS:
+        return None
+    tier = _known(f"tier of {parts[0]}", parts[1], experiments.EXPERIMENTS[parts[0]].tiers)
+    variant = parts[2] if len(parts) == 3 else next(iter(tier.variants))
+    changes = _known(f"variant of {parts[0]}/{parts[1]}", variant, tier.variants).changes
+    origin = f"{target.replace('/', ' · ')} · {field}, declared"
+    if data and field in ("data", "n_train", "n_test"):
+        identity = experiments.job(parts[0], parts[1], variant).identity
+        answer = identity["name" if field == "data" else field]
+        text = DATA_NAMES.get(answer, answer) if field == "data" else f"{answer:,}"
+        return Shown(text, origin.replace("declared", "as they lie here"))
+    name = "steps" if field == "step" else field  # the last step of a finished run
+    known = changes.get(name, getattr(tier.recipe, name, None))
+    whole = len(parts) == 3 or len({v.changes.get(name) for v in tier.variants.values()}) == 1
+    if not whole or isinstance(known, bool) or not isinstance(known, (int, float)):
+        return None
+    return Shown(number(field, known), origin)
+
+
+# --- in a notebook ----------------------------------------------------------------------------------------
+
+FIELD_NAMES = {
+    "train_error": "training error", "test_error": "test error", "train_loss": "training loss",
+    "train_error_eval": "training error in evaluation mode", "test_loss": "test loss", "seconds": "seconds of training",
+    "data": "name of the data", "n_train": "number of training pictures", "n_test": "number of test pictures",
+    "seeds": "number of seeds", "step": "last step",
+}
+
+
+def name_of(expression):
+    """A value's name in words: "plain-56 − plain-20: training error"."""
+    body, _, modifier = expression.partition("|")
+    terms = [_split(term.strip()) for term in body.split(" - ")]
+    subjects = [("published " if t.startswith("published/") else "") + t.split("/")[-1] for t, _ in terms
+                if t.count("/") != 1]  # of a whole experiment the field says enough
+    fields = list(dict.fromkeys(FIELD_NAMES.get(f, f.replace("_", " ")) for _, f in terms))
+    extra = {"std": ", standard deviation", "seeds": ", number of seeds"}.get(modifier.strip(), "")
+    head = " − ".join(dict.fromkeys(subjects))
+    return f"{head}{': ' * bool(head)}{' − '.join(fields)}{extra}"
+
+
+def tell(*expressions):
+    """Print values by name.  Runs of the quick tier that are missing are trained first."""
+    rows = []
+    for expression in expressions:
+        shown = _here(expression)
+        gap = " - " in expression and is_error(expression.partition("|")[0].rpartition(":")[2])
+        origin = shown.origin if "published/" in expression else shown.origin.partition("; ")[0].partition(", ")[2]
+        rows.append((name_of(expression), shown.text + " points" * gap, origin))
+    wide = [max(len(row[k]) for row in rows) for k in (0, 1)]
+    for name, text, origin in rows:
+        print(f"{name:{wide[0]}}  {text:>{wide[1]}}" + (f"   {origin}" if origin else ""))
+
+
+def fill(text):
+    """Markdown in which each ⟨expression⟩ is replaced by its value, for a table of results."""
+    from IPython.display import Markdown
+
+    return Markdown(re.sub("⟨([^⟩]+)⟩", lambda m: _here(m[1]).text, text))
+
+
+def _here(expression):
+    """The value as this machine knows it, after training what is missing of the quick tier."""
+    from . import experiments
+    from .plots import published
+
+    if shown := declared(expression, experiments):
+        return shown
+    for term in expression.partition("|")[0].split(" - "):
+        parts = term.strip().partition(":")[0].split("/")
+        if len(parts) == 1:  # "a/quick/x:field - y:field"
+            parts = [*expression.split("/")[:2], *parts]
+        if len(parts) == 3 and parts[1] == "quick":
+            experiments.run(parts[0], "quick", None, [parts[2]])
+    return resolve(expression, experiments, published())
+
+
+# --- text -------------------------------------------------------------------------------------------------
 
 
 def number(field, value, digits=1):

@@ -1,0 +1,102 @@
+"""The first cell of a notebook: whatever Python it meets, resnet_lib is there afterwards, or one line says why not.
+
+It leaves the environment's torch alone, installs what is missing and nothing else, then resnet_lib without its
+dependencies: from the release of the repository where there is one, else from a wheel beside the notebook.
+"""
+
+import ast
+import sys
+
+# module -> what pip calls it. torchvision belongs to one torch, so only chapters that import it ask for it.
+LIBRARY = {"torch": "torch", "numpy": "numpy", "matplotlib": "matplotlib", "sklearn": "scikit-learn",
+           "ipywidgets": "ipywidgets", "tqdm": "tqdm", "filelock": "filelock", "jsonschema": "jsonschema"}
+NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "d2l": "d2l==1.0.0a1.post0", "yaml": "pyyaml"}
+GIVEN = {"IPython", "resnet_lib"} | set(sys.stdlib_module_names)
+
+CELL = '''# @title Run this first: it adds what is missing here, and keeps the torch that there is.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+NEEDED = {needed}
+{origin}
+
+def missing(module):
+    return importlib.util.find_spec(module) is None
+
+
+def pip(*words):
+    done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", *words],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        said = (done.stdout.strip().splitlines() or ["pip said nothing"])[-1]
+        raise SystemExit(f"pip could not install {{' '.join(words)}}: {{said}}")
+
+
+if missing("resnet_lib") and Path("../resnet_lib/__init__.py").is_file():
+    sys.path.insert(0, str(Path("..").resolve()))  # inside a copy of the repository
+if missing("resnet_lib"):
+{find}
+    absent = [name for module, name in NEEDED.items() if missing(module)]
+    if "torchvision" in absent and "torch" not in absent:  # the one that belongs to this torch
+        absent.append("torch==" + importlib.metadata.version("torch").partition("+")[0])
+    if absent:
+        pip(*absent)
+    pip("--no-deps", origin)
+    importlib.invalidate_caches()
+'''
+WHEEL = '''    wheels = sorted(Path().glob("resnet_lib-*.whl"))
+    if not wheels:
+        raise SystemExit("resnet_lib is not here: put resnet_lib-{version}-py3-none-any.whl, which comes with "
+                         "the notebooks, beside this notebook, and run this cell again")
+    origin = str(wheels[-1])'''
+RELEASE = '''    wheels = sorted(Path().glob("resnet_lib-*.whl"))
+    origin = str(wheels[-1]) if wheels else "release.zip"
+    if not wheels:
+        try:
+            urllib.request.urlretrieve(RELEASE, origin)
+        except OSError as problem:
+            raise SystemExit(f"resnet_lib cannot be fetched from {{RELEASE}}: {{problem}}") from None
+        with zipfile.ZipFile(origin) as files:  # recorded runs, which figures show
+            for name in files.namelist():
+                inside = name.partition("/")[2]
+                if inside.startswith(("data/runs/", "data/bench/", "data/weights/")) and not name.endswith("/"):
+                    Path(inside).parent.mkdir(parents=True, exist_ok=True)
+                    Path(inside).write_bytes(files.read(name))'''
+
+
+def first_cell(codes: list[str], version: str, repository: str) -> str:
+    """The source of the cell for a chapter with these cells of code."""
+    needed = LIBRARY | {m: NAMES.get(m, m) for m in sorted(modules(codes)) if m not in GIVEN}
+    listed = ",\n          ".join(", ".join(f'"{m}": "{p}"' for m, p in row) for row in _rows(list(needed.items()), 4))
+    origin, find = "", WHEEL.format(version=version)
+    if repository:
+        origin = f'RELEASE = "{repository}/archive/refs/tags/v{version}.zip"\n'
+        find = RELEASE.format()
+    cell = CELL.format(needed="{" + listed + "}", origin=origin, find=find)
+    more = "import importlib.metadata\nimport importlib.util\n"
+    cell = cell.replace("import importlib.util\n", more, 1)
+    if repository:
+        cell = cell.replace("import sys\n", "import sys\nimport urllib.request\nimport zipfile\n", 1)
+    return cell
+
+
+def _rows(items: list, width: int) -> list:
+    return [items[i:i + width] for i in range(0, len(items), width)]
+
+
+def modules(codes: list[str]) -> set[str]:
+    """The top-level modules that pieces of Python import; pieces that do not parse are passed over."""
+    found = set()
+    for code in codes:
+        try:
+            tree = ast.parse(code)
+        except SyntaxError:  # a cell with %magic, or a starter that is broken on purpose
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found
