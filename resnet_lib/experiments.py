@@ -6,12 +6,14 @@ Declared in systems.py (the reference experiments) and studies.py (those of sing
 from dataclasses import replace
 from pathlib import Path
 
-from . import nets
+from torch import nn
+
+from . import nets, weights
 from .declared import Experiment, Tier, Variant
 from .recipe import Execution, Recipe
 from .records import UNFINISHED, Record, StaleRecord, live_root, read, recorded_path, recorded_root
 from .parallel import train_missing
-from .runner import Job, Pictures, find_record
+from .runner import Job, Pictures, find_record, train_again
 from .studies import STUDIES
 from .systems import SYSTEMS
 from .train import run_id
@@ -151,3 +153,22 @@ def run(name: str, tier: str = "quick", seeds=(0,), variants=None, execution: Ex
     if missing:
         records |= train_missing(missing, execution or declared.execution, resume=resume, budget=budget)
     return [records[j.recipe_id] for j in wanted if records[j.recipe_id] is not None]
+
+
+def trained(name: str, tier: str, variant: str, seed: int = 0) -> nn.Module:
+    """The trained net of a run that keeps its weights (`Variant.keep`), on the CPU in evaluation mode.
+
+    Found or trained as in `run`; where a record is there without its weights, trained again. ValueError
+    for a run that keeps none.
+    """
+    wanted = job(name, tier, variant, seed)
+    if not wanted.keep:
+        kept = [f"{v}-s{s}" for v, declared in get(name, tier)[1].variants.items() for s in declared.keep]
+        raise ValueError(f"{variant}-s{seed} keeps no weights; those at tier {tier} of {name} that do: "
+                         f"{', '.join(kept) or 'none'}")
+    record = run(name, tier, (seed,), [variant])[0]
+    path = wanted.live("pt") if record.live else weights.recorded_path(record)
+    if not path.exists():
+        train_again(wanted, get(name, tier)[1].execution)
+        path = wanted.live("pt")
+    return weights.load(record, path)

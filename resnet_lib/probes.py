@@ -71,3 +71,35 @@ def layer_norms(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list]:
         # six digits are more than any figure shows, and keep a record small
         result[field] = [float(f"{v:.6g}") if math.isfinite(v) else None for v in values.tolist()]
     return result
+
+
+@torch.no_grad()
+def block_changes(net: nn.Module, x: Tensor) -> list[dict[str, float | str]]:
+    """How much each block of unchanged shape changes its input, for one batch in training mode.
+
+    x: float ``(N, C, H, W)``, as the net wants it. One dict a block, first to last: ``block`` (name),
+    ``change`` ‖H(x) − x‖ / ‖x‖ for the block's output H(x), ``branch`` ‖F(x)‖ / ‖x‖ for what it computes
+    before the addition (before the last ReLU in a plain block), and ``branch_std``, the standard deviation
+    of F(x), the "layer response" of He15 §4.2. Norms are Euclidean, over all entries of the batch.
+    """
+    rows = []
+
+    def keep(name):
+        def hook(block, inputs, out):
+            before = inputs[0]
+            if out.shape == before.shape:
+                with undisturbed(block):  # F is computed once more, and would move the running statistics again
+                    branch = block.residual(before)
+                rows.append({"block": name, "change": ((out - before).norm() / before.norm()).item(),
+                             "branch": (branch.norm() / before.norm()).item(), "branch_std": branch.std().item()})
+        return hook
+
+    handles = [m.register_forward_hook(keep(name)) for name, m in net.named_modules() if hasattr(m, "residual")]
+    try:
+        with undisturbed(net):
+            net.train()
+            net(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows

@@ -11,6 +11,7 @@ import os
 import sys
 
 from filelock import FileLock, Timeout
+import torch
 
 from . import data, nets, records, weights
 from .recipe import Execution, Recipe, environment, is_out_of_memory
@@ -133,6 +134,18 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
                 sleep(0.5)
         except StopIteration as end:
             return end.value
+
+
+def train_again(job: Job, execution: Execution) -> None:
+    """Train a job whose record is there but not its weights, and keep these; the record stays as it is."""
+    run = Run(nets.build(job.net), job.pictures.load(), job.recipe, execution)
+    threads = torch.get_num_threads()
+    try:
+        for _ in run:
+            pass
+    finally:
+        torch.set_num_threads(threads)
+    weights.write(job.live("pt"), run.net, job.recipe_id)
 
 
 def training(job: Job, execution: Execution, resume: bool | Path = True, deadline: float | None = None,

@@ -37,7 +37,8 @@ def _quick_degradation() -> dict[str, Variant]:
                 f"convolutions keep the norms they began with, learning rate {lr:g}", seeds=(0, 1, 2))
     for lr in RATES:
         controls[f"plain-56-lr{lr:g}"] = Variant(narrow, {"lr": lr}, f"learning rate {lr:g}", seeds=(0,))
-    return pairs((20, 56), width=8) | controls
+    kept = {name: replace(v, keep=(0,)) for name, v in pairs((20, 56), width=8).items()}
+    return kept | controls
 
 
 def _paper_degradation() -> dict[str, Variant]:

@@ -68,3 +68,22 @@ def test_scale_free_gradient_does_not_change_when_weights_are_rescaled():
     for j in range(len(before["layer"]) - 1):
         products = [r["weight_grad_norm"][j] * r["weight_norm"][j] for r in (before, after)]
         assert products[1] == pytest.approx(products[0], rel=1e-4)
+
+
+def test_block_changes_are_those_of_a_forward_pass_by_hand_and_change_nothing():
+    net = nets.cifar_resnet(14, width=4)
+    x = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    net.eval()
+    rows = probes.block_changes(net, x)
+    assert not net.training and all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    # the first block of the second and third stage changes the shape and is left out
+    assert [r["block"] for r in rows] == ["layer1.0", "layer1.1", "layer2.1", "layer3.1"]
+    net.train()
+    h = torch.relu(net.bn1(net.conv1(x)))
+    block = net.layer1[0]
+    branch = block.bn2(block.conv2(torch.relu(block.bn1(block.conv1(h)))))
+    out = torch.relu(branch + h)
+    assert rows[0]["branch"] == pytest.approx((branch.norm() / h.norm()).item(), rel=1e-5)
+    assert rows[0]["change"] == pytest.approx(((out - h).norm() / h.norm()).item(), rel=1e-5)
+    assert rows[0]["branch_std"] == pytest.approx(branch.std().item(), rel=1e-5)
