@@ -107,6 +107,6 @@ CHECKS = {
     "residual-block-4": Number(
         first_lower_step, rel=1e-6, wrong=(
             (_last_step, "That is the last step. Go through the rows from the beginning."),),
-        hint="Compare each row of gated-6 with one number, the training error in the last row of gated-0; take the step "
-             "of the first row that is lower."),
+        hint="Compare each row of gated-6 with one number, the training error in the last row of gated-0; take the "
+             "step of the first row that is lower."),
 }
