@@ -1,0 +1,103 @@
+"""Checks of the chapter "Bottlenecks"."""
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from .. import nets
+from ..checks import Function, Module, Number, difference
+
+
+def equal_width(channels: float, width: float) -> float:
+    """Channels of the basic block that costs what a bottleneck (C, w) costs: 18 c² = 2 C w + 9 w²."""
+    return math.sqrt((2 * channels * width + 9 * width**2) / 18)
+
+
+def _equal_width(f):
+    cases = ((256, 64), (512, 64), (64, 64), (100, 30))
+    mistakes = (
+        (lambda c, w: math.sqrt((c * w + 9 * w**2) / 18), "One of the two 1×1 convolutions is missing."),
+        (lambda c, w: math.sqrt((2 * c * w + 9 * w**2) / 9), "A basic block has two 3×3 convolutions."),
+        (lambda c, w: math.sqrt((2 * c * w + w**2) / 18), "The 3×3 has nine weights for each pair of channels."),
+        (lambda c, w: (2 * c * w + 9 * w**2) / 18, "This is the square of the width."),
+        (lambda c, w: math.sqrt((2 * c * w + 9 * w**2) / 2), "The basic block's 3×3 have nine weights for each pair, "
+                                                            "too."),
+    )
+    got = [float(f(c, w)) for c, w in cases]
+    if all(math.isclose(g, equal_width(*case), rel_tol=1e-6) for g, case in zip(got, cases, strict=True)):
+        return None
+    if all(abs(g - equal_width(*case)) <= 1 and g == int(g) for g, case in zip(got, cases, strict=True)):
+        return "This is rounded. Give the exact width, even where it is not whole."
+    for wrong, hint in mistakes:
+        if all(math.isclose(g, wrong(*case), rel_tol=1e-6) for g, case in zip(got, cases, strict=True)):
+            return hint
+    return "Set the weights of both blocks equal, and solve for the channels c of the basic one."
+
+
+def _bottleneck(cls):
+    c_in, width = 12, 3
+    block = cls(c_in, width)
+    convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    if len(convs) != 3:
+        return f"The block has {len(convs)} convolutions; the input has the shape of the output, so it takes three."
+    kernels = [m.kernel_size[0] for m in convs]
+    if kernels != [1, 3, 1]:
+        return f"The kernels are now {', '.join(map(str, kernels))}; they were 1, 3, 1, and that was right."
+    shapes = [(m.in_channels, m.out_channels) for m in convs]
+    if shapes != [(12, 3), (3, 3), (3, 12)]:
+        if shapes[1] == (3, 12):
+            return "The 3×3 still widens. Which of the three layers is to restore the channels?"
+        if shapes[0][1] != 3:
+            return "The first 1×1 has to reduce to `width` channels."
+        return "The 3×3 is to map `width` channels to as many, and the last 1×1 to restore `4 * width`."
+    norms = [m.num_features for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+    if norms != [3, 3, 12]:
+        return f"The batch norms have {norms} channels. Each has to fit the convolution before it."
+    return _computes(block.eval(), convs)
+
+
+def _computes(block, convs):
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 12, 5, 5, generator=g)
+    with torch.no_grad():
+        scale = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+        a = F.relu(scale[0](convs[0](x)))
+        b = F.relu(scale[1](convs[1](a)))
+        f = scale[2](convs[2](b))
+        got = block(x.clone())
+    if difference(got, F.relu(f + x)) is None:
+        return None
+    if difference(got, F.relu(f)) is None:
+        return "The addition is gone."
+    if difference(got, f + x) is None:
+        return "The ReLU after the addition is gone."
+    return "The layers are right, but they are not put together as before: relu(F(x) + x)."
+
+
+CHECKS = {
+    "bottlenecks-1": Number(
+        float(nets.IMAGENET_COST[50][0]), rel=0.03,
+        wrong=((21_797_672 * 17 / 18, "That is all of ResNet-34 times 17/18. The last layer and the projections do "
+                                      "not shrink: they grow."),
+               (21_797_672.0, "The blocks cost about the same, but more than the blocks has changed."),
+               (19.9e6, "These are the blocks alone. The linear layer has 2,048 inputs now.")),
+        hint="Count the three that change: the blocks (17/18), the linear layer, the projections on the shortcuts."),
+    "bottlenecks-2": Function(_equal_width),
+    "bottlenecks-3": Module(_bottleneck, want="class"),
+    "bottlenecks-4": Number(
+        (math.sqrt(163) - 1) / 9, rel=0.003,
+        wrong=((1.5, "That is where the slider has passed it. The exact ratio lies between two of its positions."),
+               (1.25, "There the bottleneck is still cheaper. The exact ratio lies between two of the positions."),
+               (1.0, "At w = C it has 11 C² weights, and the basic block 18 C²: still cheaper."),
+               (math.sqrt(2), "The two 1×1 convolutions cost something, too."),
+               (9 / (math.sqrt(163) - 1), "This is C/w. The question is for w/C.")),
+        hint="Put w = r C into 2 C w + 9 w² = 18 C², and solve for r."),
+    "bottlenecks-6": Number(
+        float(17 * 512**2 + 2 * (512 + 512 + 2048)), rel=0.01,
+        wrong=((17 * 256**2 + 2 * (256 + 256 + 1024), "That is a block of the third stage."),
+               (17 * 64**2 + 2 * (64 + 64 + 256), "That is a block of the first stage."),
+               (14_964_736 / 3, "That is a third of the stage. But its first block is different from the others.")),
+        hint="Find a block that can be left out without changing a shape, then count 17 w² and its batch norms."),
+}

@@ -1,0 +1,90 @@
+"""The checks of the chapter "Bottlenecks": right answers pass, and each usual mistake gets its own hint."""
+
+import math
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from resnet_lib import nets
+from resnet_lib.checks import check
+
+
+def block(widths=(12, 3, 3, 12), kernels=(1, 3, 1), norms=None, add=True, last=True):
+    class Block(nn.Module):
+        def __init__(self, c_in, width):
+            super().__init__()
+            pairs = list(zip(widths, widths[1:], kernels, strict=False))
+            self.convs = nn.ModuleList(nn.Conv2d(a, b, k, padding=k // 2, bias=False) for a, b, k in pairs)
+            self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in norms or widths[1:])
+
+        def forward(self, x):
+            y = x
+            for k, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+                y = norm(conv(y))
+                y = F.relu(y) if k < len(self.convs) - 1 else y
+            y = y + x if add else y
+            return F.relu(y) if last else y
+
+    return Block
+
+
+RIGHT = {
+    "bottlenecks-1": 25.4e6,
+    "bottlenecks-2": lambda C, w: ((2 * C * w + 9 * w * w) / 18) ** 0.5,
+    "bottlenecks-3": block(),
+    "bottlenecks-4": 1.307,
+    "bottlenecks-6": 4_462_592,
+}
+WRONG = [
+    ("bottlenecks-1", 20.6e6, "17/18"),
+    ("bottlenecks-1", 21.8e6, "more than the blocks"),
+    ("bottlenecks-1", 19.9e6, "2,048"),
+    ("bottlenecks-1", 25.6, "without a unit"),
+    ("bottlenecks-1", 30e6, "three that change"),
+    ("bottlenecks-2", lambda C, w: ((C * w + 9 * w * w) / 18) ** 0.5, "1×1 convolutions is missing"),
+    ("bottlenecks-2", lambda C, w: ((2 * C * w + 9 * w * w) / 9) ** 0.5, "two 3×3"),
+    ("bottlenecks-2", lambda C, w: ((2 * C * w + w * w) / 18) ** 0.5, "nine weights"),
+    ("bottlenecks-2", lambda C, w: ((2 * C * w + 9 * w * w) / 2) ** 0.5, "nine weights for each pair, too"),
+    ("bottlenecks-2", lambda C, w: (2 * C * w + 9 * w * w) / 18, "square"),
+    ("bottlenecks-2", lambda C, w: round(math.sqrt((2 * C * w + 9 * w * w) / 18)), "rounded"),
+    ("bottlenecks-2", lambda C, w: w, "solve for"),
+    ("bottlenecks-3", block((12, 3, 12, 12)), "3×3 still widens"),
+    ("bottlenecks-3", block((12, 12, 12, 12)), "reduce to"),
+    ("bottlenecks-3", block((12, 3, 6, 12)), "`width` channels to as many"),
+    ("bottlenecks-3", block(kernels=(3, 3, 1)), "were 1, 3, 1"),
+    ("bottlenecks-3", block((12, 3, 12), kernels=(1, 3)), "takes three"),
+    ("bottlenecks-3", block(norms=(3, 3, 3)), "Each has to fit"),
+    ("bottlenecks-3", block(add=False), "addition is gone"),
+    ("bottlenecks-3", block(last=False), "ReLU after the addition"),
+    ("bottlenecks-4", 1.5, "slider has passed"),
+    ("bottlenecks-4", 1.25, "still cheaper"),
+    ("bottlenecks-4", 1, "11 C²"),
+    ("bottlenecks-4", math.sqrt(2), "cost something"),
+    ("bottlenecks-4", 0.765, "C/w"),
+    ("bottlenecks-4", 3.0, "w = r C"),
+    ("bottlenecks-6", 1_117_184, "third stage"),
+    ("bottlenecks-6", 70_400, "first stage"),
+    ("bottlenecks-6", 14_964_736 / 3, "first block is different"),
+]
+
+
+@pytest.mark.parametrize("label", RIGHT)
+def test_the_right_answer_passes(label):
+    assert check(label, RIGHT[label])
+
+
+@pytest.mark.parametrize("label, answer, words", WRONG)
+def test_each_mistake_gets_its_own_hint(label, answer, words):
+    verdict = check(label, answer)
+    assert not verdict and words in str(verdict), verdict
+
+
+def test_the_answers_agree_with_the_nets():
+    with torch.device("meta"):
+        net = nets.resnet(50)
+    assert sum(p.numel() for p in net.layer4[1].parameters()) == RIGHT["bottlenecks-6"]
+    assert sum(p.numel() for p in net.layer4.parameters()) == 14_964_736
+    c = RIGHT["bottlenecks-2"](256, 64)
+    assert 18 * c * c == pytest.approx(69_632) and c == pytest.approx(62.2, abs=0.1)

@@ -1,0 +1,68 @@
+"""What a block moves, against counting by hand; its time, taken apart."""
+
+from time import sleep
+
+import pytest
+import torch
+import torch.nn as nn
+
+from resnet_lib import anatomy, blocks
+
+
+def by_hand(c_in, c_out, size, width=None, stride_in=None):
+    """Reads and writes of one block, layer by layer; width: of a bottleneck; stride_in: where its stride 2 is."""
+    half = size // 2 if stride_in else size
+    first = half if stride_in == "1x1" else size
+    if width is None:  # basic: the stride is on the first 3×3
+        steps = [(c_in, size, c_out, half, True), (c_out, half, c_out, half, False)]
+    else:
+        steps = [(c_in, size, width, first, True), (width, first, width, half, True),
+                 (width, half, c_out, half, False)]
+    if stride_in:
+        steps.append((c_in, size, c_out, half, False))  # the projection
+    total = 5 * c_out * half**2  # + reads two and writes one, ReLU reads and writes
+    for a, before, b, after, relu in steps:
+        total += a * before**2 + b * after**2 + (4 if relu else 2) * b * after**2
+    return total
+
+
+@pytest.mark.parametrize("stride_in", [None, "3x3", "1x1"])
+def test_numbers_moved_are_those_counted_by_hand(stride_in):
+    stride, c_in = (2, 32) if stride_in else (1, 64)
+    bottleneck = blocks.Bottleneck(c_in, 16, stride, stride_in=stride_in or "3x3")
+    basic = blocks.BasicBlock(c_in, 64, stride)
+    assert anatomy.moved(bottleneck, (c_in, 8, 8)) == by_hand(c_in, 64, 8, 16, stride_in)
+    assert anatomy.moved(basic, (c_in, 8, 8)) == by_hand(c_in, 64, 8, None, stride_in)
+
+
+class Slow(nn.Module):
+    def forward(self, x):
+        sleep(0.02)
+        return x + 1
+
+
+def test_parts_are_where_the_time_goes():
+    net = nn.Sequential(nn.Identity(), nn.Sequential(Slow()))
+    handles = [len(m._forward_hooks) for m in net.modules()]
+    parts = anatomy.part_times({"net": (net, torch.zeros(1, 1, 2, 2))}, rounds=3, warmup=1)["net"]
+    assert set(parts.seconds) == {"0", "1.0"}
+    assert parts.seconds["1.0"] == pytest.approx(0.02, rel=0.5) and parts.seconds["0"] < 0.005
+    assert parts.whole >= sum(parts.seconds.values()) and parts.rest < 0.01
+    assert [len(m._forward_hooks) for m in net.modules()] == handles  # nothing stays behind
+
+
+def test_kept_memory_is_not_handed_out_again():
+    def fresh_pages():
+        before = anatomy.pages_handed_out()
+        for _ in range(5):
+            torch.ones(1_000_000)  # 4 MB, about a thousand pages
+        return anatomy.pages_handed_out() - before
+
+    if anatomy.pages_handed_out() is None or not anatomy.set_memory(True):
+        pytest.skip("this system counts no pages, or its allocator has no such switch")
+    with anatomy.memory_kept(False):
+        given_back = fresh_pages()
+    with anatomy.memory_kept():
+        fresh_pages()
+        kept = fresh_pages()
+    assert given_back > 3000 and kept < given_back / 3  # the run-up of another test may still hold large pieces
