@@ -8,7 +8,6 @@ Var[y] = n · Var[w] · E[x²] at every position (He et al. 2015b, 1502.01852, E
 from dataclasses import dataclass
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -92,28 +91,3 @@ def border_factor(size: int) -> float:
     """
     axis = (1 + 2 * torch.cos(torch.tensor(torch.pi / (size + 1), dtype=torch.float64))) / 3
     return float(axis**2)
-
-
-class HandBatchNorm(nn.Module):
-    """Batch normalization as the chapter writes it, (N, C, H, W) -> (N, C, H, W); equal to nn.BatchNorm2d."""
-
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.eps, self.momentum = eps, momentum
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
-            with torch.no_grad():
-                m = x.numel() / x.shape[1]
-                self.running_mean += self.momentum * (mean - self.running_mean)
-                self.running_var += self.momentum * (var * m / (m - 1) - self.running_var)
-        else:
-            mean, var = self.running_mean, self.running_var
-        shape = (1, -1, 1, 1)
-        scale = self.weight / (var + self.eps).sqrt()
-        return (x - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)
