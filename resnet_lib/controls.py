@@ -25,8 +25,8 @@ class Control:
     conclusion: str
     falls: str  # the outcome that would change it, in words
     experiment: str
-    tried: tuple[str, ...]  # variants, each of which could refute
-    against: str  # the variant they are compared with
+    tried: tuple[str, ...]  # variants, each of which could refute; "experiment/variant" for another experiment's
+    against: str  # the one they are compared with
     margin: float  # a fraction, as errors are: 0.02 is two points
     field: str = "train_error"
     tier: str = "quick"
@@ -71,6 +71,24 @@ CONTROLS = (
     Control("addition", "degradation", "The addition, and nothing else, makes the 56-layer net train.",
             "residual-56 ends less than 10 points below plain-56.", "degradation", ("plain-56",), "residual-56", 0.10,
             seeds=(0, 1, 2)),
+    Control("larger-rate", "signals",
+            "Without batch norm, a larger rate does not make up for the factor of two that Xavier's constant loses.",
+            "At ten times the rate, a 20-layer net begun with Xavier comes within 3 points of one begun with He.",
+            "initialization", ("xavier-20", "xavier-20-lr0.2"), "he-20", 0.03),
+    Control("batch-norm", "signals", "Batch norm makes up for Xavier's constant.",
+            "Without batch norm the net begun with Xavier comes within 3 points of the same net with batch norm.",
+            "initialization", ("xavier-20",), "xavier-20-norm", 0.03),
+    Control("other-start", "function_classes",
+            "Within one class of plain nets, the starting point decides how well 56 layers train.",
+            "Begun as usual, plain-56 comes within 2 points of the same net begun at the identity.",
+            "function_classes", ("degradation/plain-56",), "plain-8-to-56", 0.02, seeds=(0, 1)),
+    Control("silent-branches", "residual_block",
+            "Without batch norm, a residual net of 56 layers needs branches that begin small.",
+            "At one of two rates, the net without a remedy comes within 2 points of the one with branches times 1/√L.",
+            "no_batch_norm", ("none-lr0.05", "none-lr0.005"), "sqrt-lr0.05", 0.02),
+    Control("weaker-shortcut", "residual_block", "Weakening or replacing the shortcut makes 20 layers train worse.",
+            "A gate, a factor of one half or a 1×1 convolution on the shortcut ends within a point of the identity.",
+            "shortcut_kinds", ("conv", "scaled-both", "gated-0"), "degradation/residual-20", 0.01),
     Control("paper-longer", "degradation", "At the paper's scale, too, three times the steps leave the gap.",
             f"After 192,000 steps {_GAP} after 64,000. Needs a GPU.", "degradation", ("plain-56-3x",), "plain-20",
             0.01, tier="paper"),
@@ -85,17 +103,26 @@ def get(name: str) -> Control:
     raise ValueError(f"unknown control {name!r}; there are {', '.join(c.name for c in CONTROLS)}")
 
 
+def parts(control: Control) -> list[tuple[str, str]]:
+    """Experiment and variant of each net of a control, the reference last."""
+    return [tuple(name.rsplit("/", 1)) if "/" in name else (control.experiment, name)
+            for name in (*control.tried, control.against)]
+
+
 def run(control: Control, execution: Execution | None = None) -> list[Record]:
     """Find or train what a control needs."""
-    return experiments.run(control.experiment, control.tier, control.seeds, [*control.tried, control.against],
-                           execution)
+    together: dict[str, list[str]] = {}  # runs of one call train at the same time
+    for experiment, variant in parts(control):
+        together.setdefault(experiment, []).append(variant)
+    return [record for experiment, variants in together.items()
+            for record in experiments.run(experiment, control.tier, control.seeds, variants, execution)]
 
 
 def find(control: Control) -> list[Record]:
     """What there is of a control's runs, live or recorded, without training anything; all or nothing."""
     found = []
-    for variant in (*control.tried, control.against):
-        some = [r for r in experiments.find(control.experiment, control.tier, variant) if r.seed in control.seeds]
+    for experiment, variant in parts(control):
+        some = [r for r in experiments.find(experiment, control.tier, variant) if r.seed in control.seeds]
         if {r.seed for r in some} != set(control.seeds):
             return []
         found += some
@@ -104,8 +131,9 @@ def find(control: Control) -> list[Record]:
 
 def judge(control: Control, records: Sequence[Record]) -> Outcome:
     """Whether the conclusion stands, by the means over seeds of the control's field."""
-    means = {v: fmean(r.final[control.field] for r in records if r.variant == v)
-             for v in (*control.tried, control.against)}
-    best = min(control.tried, key=means.__getitem__)
-    error, reference = means[best], means[control.against]
+    means = [fmean(r.final[control.field] for r in records if (r.experiment, r.variant) == part)
+             for part in parts(control)]
+    *errors, reference = means
+    error = min(errors)
+    best = parts(control)[errors.index(error)][1]
     return Outcome(best, error, reference, error - reference >= control.margin)

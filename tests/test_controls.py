@@ -12,11 +12,16 @@ from resnet_lib.declared import Variant
 @pytest.mark.parametrize("control", controls.CONTROLS, ids=lambda c: c.name)
 def test_each_names_declared_runs_and_a_chapter(control):
     _, tier = experiments.get(control.experiment, control.tier)
-    for variant in (*control.tried, control.against):
-        assert set(control.seeds) <= set(experiments.seeds_of(control.experiment, control.tier, variant))
+    for experiment, variant in controls.parts(control):
+        assert set(control.seeds) <= set(experiments.seeds_of(experiment, control.tier, variant))
     assert control.against not in control.tried
     assert (ROOT / "chapters" / f"{control.chapter}.md").exists()
     assert tier.recipe.steps and 0 < control.margin < 1
+
+
+def test_the_page_has_a_place_for_each():
+    text = (ROOT / "controls.md").read_text(encoding="utf-8")
+    assert all(f'page("{c.chapter}")' in text for c in controls.CONTROLS)
 
 
 def test_names_are_unique():
