@@ -2,9 +2,9 @@
 
 Modules, each importing only those before it: blocks, skeleton, variants, nets, sources, download, data, probes,
 signals, chains, deepen, files, recipe, update, train, records, weights, runner, parallel, declared, systems, studies,
-experiments, controls, timing, estimates, queue, peers, contenders, children, bench, plots, values, widgets, guard,
-checks. Import what a cell needs: ``from resnet_lib import nets, experiments``. ``exercises/`` holds the answers,
-one module for each chapter; checks imports a chapter's when one of its exercises is checked.
+experiments, controls, timing, estimates, queue, peers, contenders, children, bench, plots, values, widgets, predict,
+guard, checks. Import what a cell needs: ``from resnet_lib import nets, experiments``. ``exercises/`` holds the
+answers, one module for each chapter; checks imports a chapter's when one of its exercises is checked.
 """
 
 __version__ = "0.1.0"

@@ -54,8 +54,8 @@ CHECKS = {
                                        "numbers read and written."),
     "fast-5": Number(
         7, rel=0,
-        wrong=((4, "With the normal distribution's 1.96 this would do. But a deviation estimated from so few pairs needs "
-                   "Student's t with n − 1 degrees of freedom."),
+        wrong=((4, "With the normal distribution's 1.96 this would do. But a deviation estimated from so few pairs "
+                   "needs Student's t with n − 1 degrees of freedom."),
                (3, "The exercise asks why three are not enough. How wide is the interval?"),
                (5, "Is that a one-sided interval? The claim is about a change in either direction."),
                (6, "Just too wide. For n pairs there are n − 1 degrees of freedom."),
