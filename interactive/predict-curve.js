@@ -215,9 +215,8 @@
       }
       parts.push(drawn("text", { x: this.x(last), y: this.y(0) + 33, "text-anchor": "end" }, TEXT.steps));
       if (chance) {
-        parts.push(drawn("line", { x1: ROOM.left, x2: this.x(last), y1: this.y(chance), y2: this.y(chance),
+        parts.push(drawn("line", { x1: ROOM.left, x2: this.x(last) + 10, y1: this.y(chance), y2: this.y(chance),
           class: "rn-chance" }));
-        parts.push(drawn("text", { x: ROOM.left + 4, y: this.y(chance) - 5 }, TEXT.chance));
       }
       return parts;
     }
@@ -248,7 +247,7 @@
         handle.addEventListener("pointerdown", (event) => this.grab(event, k));
         return handle;
       });
-      this.labels = ["guess", "shown", "hidden"].map((name) => drawn("text", { class: `rn-label rn-${name}` }));
+      this.labels = ["guess", "shown", "hidden", "chance"].map((name) => drawn("text", { class: `rn-label rn-${name}` }));
       this.bubble = drawn("text", { class: "rn-bubble", "text-anchor": "middle", "aria-hidden": "true" });
       this.layer.guess.append(this.misses, this.line, ...this.handles);
       this.layer.front.setAttribute("aria-hidden", "true");
@@ -274,11 +273,11 @@
     }
 
     placeLabels() {
-      const { steps, shown, hidden } = this.data;
+      const { steps, shown, hidden, chance } = this.data;
       const end = steps.length - 1;
-      const texts = [TEXT.guess, shown.name, this.revealed ? hidden.name : ""];
-      const wanted = [this.guess[this.guess.length - 1], shown.mean[end], hidden.mean[end]];
-      const order = [0, 1, 2].filter((k) => texts[k]).sort((a, b) => wanted[b] - wanted[a]);
+      const texts = [TEXT.guess, shown.name, this.revealed ? hidden.name : "", chance ? TEXT.chance : ""];
+      const wanted = [this.guess[this.guess.length - 1], shown.mean[end], hidden.mean[end], chance];
+      const order = [0, 1, 2, 3].filter((k) => texts[k]).sort((a, b) => wanted[b] - wanted[a]);
       let at = -Infinity;
       const heights = new Map();
       for (const k of order) {

@@ -16,6 +16,7 @@ HANDLES = 5
 TEXT = {
     "still": "Draw your guess on paper before you open the measured curves. (With JavaScript, you draw it here.)",
     "measured": "The measured curves and their numbers",
+    "alt": "The curve of {shown}, and the bet on that of {hidden}, a line through the values of the sliders.",
     "reveal": "Reveal", "again": "Try again",
     "off": "Your bet was {points:.1f} points off on average: {side}.",
     "sides": {-1: "too low", 0: "too low at some steps and too high at others", 1: "too high"},
@@ -36,7 +37,7 @@ def curve(shown: Sequence[Record], hidden: Sequence[Record], y: str = "train_err
         mode = "frames" if os.environ.get("RESNET_LIB_BOOK") else "ipywidgets"
     data = prediction(shown, hidden, y, chance)
     if mode == "ipywidgets":
-        return _sliders(data, shown, hidden, y)
+        return _sliders(data, shown, hidden, y, caption)
     return _element(data, [*shown, *hidden], y, alt, caption)
 
 
@@ -94,7 +95,7 @@ def _element(data: dict, records: Sequence[Record], y: str, alt: str, caption: s
     return Shown(html)
 
 
-def _sliders(data: dict, shown: Sequence[Record], hidden: Sequence[Record], y: str):
+def _sliders(data: dict, shown: Sequence[Record], hidden: Sequence[Record], y: str, caption: str):
     """The same for a live kernel: a slider for each handle, a button, and the figure."""
     import ipywidgets
     from IPython.display import HTML, display
@@ -117,7 +118,9 @@ def _sliders(data: dict, shown: Sequence[Record], hidden: Sequence[Record], y: s
         with view:
             view.clear_output(wait=True)
             said = TEXT["off"].format(points=points, side=side) if revealed[0] else ""
-            display(HTML(f'<figure class="rn-figure">{svg(ax.figure, "your bet")}</figure><p>{escape(said)}</p>'))
+            picture = svg(ax.figure, TEXT["alt"].format(**{part: data[part]["name"] for part in ("shown", "hidden")}))
+            display(HTML(f'<figure class="rn-figure">{picture}<figcaption>{caption} {credit([*shown, *hidden])}'
+                         f"</figcaption></figure><p>{escape(said)}</p>"))
 
     def turn(to: bool):
         revealed[0] = to
