@@ -29,7 +29,7 @@ def test_right_answers(label, answer):
     ("signals-2", lambda a: 2 / (1 + a), "The slope multiplies"), ("signals-2", lambda a: (1 + a**2) / 2, "undo"),
     ("signals-2", lambda a: 2, "does not depend"), ("signals-2", lambda a: a, "Which share"),
     ("signals-2", lambda a: 2 / (1 - a**2 + 1e-12), "minus"),
-    ("signals-4", lambda c: c, "how long"), ("signals-4", lambda c: 1, "unchanged rate"),
+    ("signals-4", lambda c: c, "How long"), ("signals-4", lambda c: 1, "unchanged rate"),
     ("signals-4", lambda c: 1 / c, "make up for"), ("signals-4", lambda c: c**-2, "direction"),
     ("signals-4", lambda c: c**3, "Start from"),
     ("signals-6", 2, "every tap"), ("signals-6", 2.88, "evenly"), ("signals-6", border_factor(4), "kept at gain 2"),
