@@ -54,7 +54,8 @@ def test_the_gain_multiplies_by_its_power(pictures):
     """ReLU nets without biases are homogeneous: this holds for each draw, not only for the mean."""
     he, xavier = (signals.passage(pictures, g, 12, 8, seed=1) for g in (2.0, 1.0))
     torch.testing.assert_close(xavier.forward / he.forward, 0.5 ** torch.arange(1, 13).double(), rtol=1e-3, atol=0)
-    torch.testing.assert_close(xavier.backward / he.backward, 0.5 ** torch.arange(11, -1, -1).double(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(xavier.backward / he.backward, 0.5 ** torch.arange(11, -1, -1).double(), rtol=1e-3,
+                               atol=0)
 
 
 @pytest.mark.parametrize("size", [4, 8, 12])

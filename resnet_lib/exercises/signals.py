@@ -28,15 +28,15 @@ def _leaky_gain(f) -> str | None:
     for slip, hint in slips:
         if all(a == 1 or _close(g, slip(a)) for g, a in zip(got, slopes, strict=True)):
             return hint
-    return "Which share of the square comes from positive y, which from negative, and what does the slope do to the second?"
+    return "Which share of the square comes from positive y, which from negative? What does the slope do to the second?"
 
 
 def _rate_factor(f) -> str | None:
     scales = (10.0, 3.0, 0.5)
     got = [float(f(c)) for c in scales]
-    for power, hint in ((2, None), (1, "The gradient is c times smaller. But how long are the weights that the step changes?"),
+    for power, hint in ((2, None), (1, "The gradient is c times smaller. How long are the weights that it changes?"),
                         (0, "With an unchanged rate the steps differ: compare the two runs after one."),
-                        (-1, "Larger weights have smaller gradients under batch norm. Must the rate make up for that or add to it?"),
+                        (-1, "Larger weights have smaller gradients. Must the rate make up for that or add to it?"),
                         (-2, "The size is right, the direction is not: larger weights have smaller gradients.")):
         if all(_close(g, c**power) for g, c in zip(got, scales, strict=True)):
             return hint
@@ -59,10 +59,8 @@ def _batch_norm(given) -> str | None:
         unbiased = (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True)
         if difference(a, b, 1e-4, 1e-5) is not None:
             if difference(a, unbiased, 1e-3, 1e-4) is None:
-                return "In training mode the outputs are too small by a factor that depends on the batch. Which variance normalizes?"
-            if k:
-                return "In training mode the second batch comes out wrong: does the layer use what it remembers, instead of the batch?"
-            return "In training mode the outputs differ from PyTorch's."
+                return "In training mode the outputs are a little too small. Which variance normalizes?"
+            return "In training mode the outputs differ from PyTorch's. Do they come from this batch alone?"
         if difference(ours.running_mean, theirs.running_mean) is not None:
             if difference(ours.running_mean, torch.zeros(channels)) is None:
                 return "The running mean never changes in training mode."
@@ -96,11 +94,11 @@ def _same_gradient(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> str |
     return None
 
 
-def _growth(layers: float = 18, power: float = 2) -> float:
+def _growth(layers: float = 17, power: float = 2, first: int = 1) -> float:
     """What exercise 5 asks for, from the record of the data that lie here."""
     record = experiments.run("degradation", "quick", (0,), ["plain-56"])[0]
     norms = record.probes[0]["output_grad_norm"]
-    return (norms[0] / norms[18]) ** (power / layers)
+    return (norms[first] / norms[18]) ** (power / layers)
 
 
 CHECKS = {
@@ -115,20 +113,21 @@ CHECKS = {
     "signals-4": Function(_rate_factor),
     "signals-5": Number(_growth, rel=0.005, wrong=(
         (lambda: _growth(power=1), "This is the growth of the norm. The mean square goes with its square."),
-        (lambda: _growth(layers=1), "This is the growth over all the layers together. Which root makes it one layer's?"),
-        (lambda: _growth(power=-2), "This is the factor forward. The question goes from the 19th layer back to the first."),
-        (lambda: _growth(layers=19), "Nineteen layers have eighteen steps between them."))),
+        (lambda: _growth(layers=1), "This is the growth over all the layers. Which root makes it one layer's?"),
+        (lambda: _growth(layers=18, first=0), "The very first layer is in this, and its σ is that of the pictures."),
+        (lambda: _growth(power=-2), "This is the factor forward. The question goes from the 19th layer back."),
+        (lambda: _growth(layers=18), "Eighteen layers, the 2nd to the 19th, have seventeen steps between them."))),
     "signals-6": Number(lambda: 2 / signals.border_factor(4), rel=0.005, wrong=(
         (2.0, "This keeps the signal where every tap hits a pixel. Here some do not."),
-        (2 / (10 / 12) ** 2, "This takes the energy to be spread evenly over the picture. After some layers it is not."),
+        (2 / (10 / 12) ** 2, "This takes the energy to be spread evenly over the picture. Soon it is not."),
         (lambda: signals.border_factor(4), "This is the share that is kept at gain 2. Which gain makes up for it?"),
         (lambda: 1 / signals.border_factor(4), "Something halves the energy in every layer, border or not.")),
         hint="Iterate the map until the ratio of two layers stays the same."),
     "signals-7": Number(sum(1 - 0.9**t for t in range(1, 11)) / 10, rel=0.005, wrong=(
         (1 - 0.9**10, "This is the speed at the tenth step. The way is the sum over all ten."),
         (1.0, "This is after very many steps. The velocity begins at nothing."),
-        (sum(1 - 0.9**t for t in range(10)) / 10, "The first step already has the velocity of one gradient: t runs from 1."),
-        (math.fsum((1 - 0.9**t) / 0.1 for t in range(1, 11)) / 10, "This is relative to ten plain steps at rate 0.1; the "
+        (sum(1 - 0.9**t for t in range(10)) / 10, "The first step already moves by one gradient: t runs from 1."),
+        (math.fsum((1 - 0.9**t) / 0.1 for t in range(1, 11)) / 10, "This is relative to plain steps; the "
          "effective rate is larger.")),
         hint="Sum the velocities of the ten steps, and divide by ten times their limit."),
 }
