@@ -234,7 +234,7 @@
   function drawBlock(block, name, key) {
     const main = block.layers.filter((layer) => layer.name !== "shortcut");
     const projection = block.layers.find((layer) => layer.name === "shortcut");
-    const step = 84, axis = 104, end = 40 + main.length * step;
+    const top = 52, step = 84, axis = 104, end = top + main.length * step;
     const svg = draw("svg", { viewBox: `0 0 330 ${end + 122}`, role: "img", fill: "none", stroke: "currentColor", "stroke-width": 1.3, "font-size": 13 });
     const layers = main.map((l) => `${words(l)} from ${l.from} to ${l.to} channels`).join("; ");
     svg.setAttribute("aria-label", TEXT.picture(name, layers));
@@ -248,19 +248,19 @@
     defs.append(tip(`${key}-tip`, "currentColor"), tip(`${key}-arc`, "var(--rn-residual, #0072B2)"));
     svg.append(defs);
     const word = (x, y, text, more = {}) => svg.append(draw("text", { x, y, fill: "currentColor", stroke: "none", ...more }, text));
-    const flow = (y1, y2, channels, size, text) => {
+    const flow = (y1, y2, channels, size) => {
       const half = Math.max(1.5, 84 * channels / widest);
       svg.append(draw("rect", { class: "rn-builder-band", x: axis - half, y: y1, width: 2 * half, height: y2 - y1, stroke: "none", fill: "currentColor", "fill-opacity": 0.11 }));
       svg.append(draw("path", { d: `M${axis} ${y1}V${y2 - 1}`, "marker-end": `url(#${key}-tip)` }));
-      word(axis + 9, (y1 + y2) / 2 + 5, text || shape(channels, size));
+      word(axis + 9, y1 === 0 ? y2 - 9 : (y1 + y2) / 2 + 5, shape(channels, size));
     };
     const box = (y, text, width, height = 32) => {
       svg.append(draw("rect", { x: axis - width / 2, y, width, height, rx: 3, fill: "var(--rn-paper, #fff)" }));
       word(axis, y + height / 2 + 4.5, text, { "text-anchor": "middle" });
     };
-    flow(0, 40, block.from, block.size);
+    flow(0, top, block.from, block.size);
     main.forEach((layer, k) => {
-      const y = 40 + k * step;
+      const y = top + k * step;
       box(y, words(layer), 176);
       const last = k === main.length - 1;
       if (last) svg.append(draw("path", { d: `M${axis} ${y + 32}V${end - 2}`, "marker-end": `url(#${key}-tip)` }));
@@ -270,13 +270,13 @@
     word(axis - 12, end - 10, "F(x)", { "text-anchor": "end" });
     svg.append(draw("circle", { cx: axis, cy: plus, r: 9 }), draw("path", { d: `M${axis - 6} ${plus}h12M${axis} ${plus - 6}v12` }));
     const blue = "var(--rn-residual, #0072B2)";
-    svg.append(draw("path", { d: `M${axis} 6C250 6 258 40 258 90V${plus - 52}C258 ${plus - 16} 236 ${plus} ${axis + 11} ${plus}`, stroke: blue, "stroke-width": 2.4, "marker-end": `url(#${key}-arc)` }));
-    const middle = (90 + plus - 52) / 2;
+    svg.append(draw("path", { d: `M${axis} 7C230 7 262 22 262 92V${plus - 52}C262 ${plus - 16} 240 ${plus} ${axis + 11} ${plus}`, stroke: blue, "stroke-width": 2.4, "marker-end": `url(#${key}-arc)` }));
+    const middle = (92 + plus - 52) / 2;
     if (projection) {
-      svg.append(draw("rect", { x: 219, y: middle - 26, width: 78, height: 50, rx: 3, fill: "var(--rn-paper, #fff)", stroke: blue }));
-      word(258, middle - 6, "1×1 conv /2,", { "text-anchor": "middle", fill: blue, "font-size": 12 });
-      word(258, middle + 11, "BN", { "text-anchor": "middle", fill: blue, "font-size": 12 });
-    } else word(266, middle + 4, "x", { fill: blue });
+      svg.append(draw("rect", { x: 223, y: middle - 26, width: 78, height: 50, rx: 3, fill: "var(--rn-paper, #fff)", stroke: blue }));
+      word(262, middle - 6, "1×1 conv /2,", { "text-anchor": "middle", fill: blue, "font-size": 12 });
+      word(262, middle + 11, "BN", { "text-anchor": "middle", fill: blue, "font-size": 12 });
+    } else word(270, middle + 4, "x", { fill: blue });
     svg.append(draw("path", { d: `M${axis} ${plus + 9}V${plus + 31}`, "marker-end": `url(#${key}-tip)` }));
     box(plus + 32, "ReLU", 60, 26);
     flow(plus + 58, plus + 112, block.channels, main[main.length - 1].sizeOut);

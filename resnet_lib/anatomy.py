@@ -2,11 +2,10 @@
 
     parts = part_times({"basic": (block, x)}, rounds=9)["basic"]  # seconds of each layer, and of the whole
     moved(block, (256, 56, 56))                                # numbers read and written for one picture
-    with memory_kept() as kept: ...                             # freed memory stays with the process
+    memory_regimes({"basic": (block, x)})                      # memory kept, and memory given back
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -49,15 +48,18 @@ def pages_handed_out() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def part_times(passes: Mapping[str, tuple[nn.Module, Tensor]], rounds: int = 9, warmup: int = 2) -> dict[str, Parts]:
+def part_times(passes: Mapping[str, tuple[nn.Module, Tensor]], rounds: int = 9, warmup: int = 2,
+               before: Callable[[], object] = lambda: None) -> dict[str, Parts]:
     """Forward passes ``{name: (module, x)}`` on the CPU, taken apart into leaf modules, interleaved.
 
     ``x``: (N, C, H, W), in the layout that is to be timed. Modules stay in the mode they are in, without gradients.
+    ``before`` is called before every pass and not timed.
     """
     seen: dict[str, list[tuple[float, dict[str, float], int | None]]] = {name: [] for name in passes}
     with torch.no_grad():
         for k in range(warmup + rounds):
             for name, (net, x) in passes.items():
+                before()
                 measured = _one_pass(net, x)
                 if k >= warmup:
                     seen[name].append(measured)
@@ -125,27 +127,49 @@ def moved(block: nn.Module, shape: tuple[int, int, int]) -> int:
     return counter.count
 
 
-def set_memory(keep: bool) -> bool:
-    """Tell glibc's allocator to keep freed memory for the process, or to give large pieces back at once.
-
-    False where there is no such switch (another system, another allocator library); nothing has changed then.
-    """
+def _glibc() -> ctypes.CDLL | None:
+    """The C library where it is glibc, whose allocator can be told things; None elsewhere."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        library = ctypes.CDLL(None)
+        return library if library.mallopt and library.malloc_trim else None
     except (OSError, AttributeError):  # musl
-        return False
-    large = 128 * 1024  # glibc's own first value of both; it raises them by itself as a program runs
-    return bool(mallopt(MMAP_THRESHOLD, MOST_MMAP if keep else large)
-                and mallopt(TRIM_THRESHOLD, 2**30 if keep else large))
+        return None
 
 
-@contextmanager
-def memory_kept(keep: bool = True) -> Iterator[bool]:
-    """Freed memory stays with the process inside the block; gives whether that is possible here.
+def keep_memory(keep: bool = True) -> bool:
+    """Tell glibc's allocator to keep freed memory for this process, or to give large pieces back when they are freed.
 
-    Pieces of more than 32 MB go back all the same. Afterwards memory is kept, which costs nothing but memory.
+    Pieces of more than 32 MB go back all the same. False, and nothing changed, where there is no such switch.
     """
-    yield set_memory(keep)
-    set_memory(True)
+    library, large = _glibc(), 128 * 1024  # glibc's own first value of both; it raises them as a program runs
+    if library is None:
+        return False
+    return bool(library.mallopt(MMAP_THRESHOLD, MOST_MMAP if keep else large)
+                and library.mallopt(TRIM_THRESHOLD, 2**30 if keep else large))
+
+
+def give_back_memory() -> None:
+    """Hand all free memory of this process back to the system, from the middle of the heap too; glibc only."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def memory_regimes(passes: Mapping[str, tuple[nn.Module, Tensor]], turns: int = 3, rounds: int = 3
+                   ) -> dict[str, list[dict[str, Parts]]] | None:
+    """`part_times` under two regimes in turn: "kept", and "given back": all free memory, before every pass.
+
+    None where the allocator cannot be told. Afterwards memory is kept.
+    """
+    if not keep_memory():
+        return None
+    found: dict[str, list[dict[str, Parts]]] = {"kept": [], "given back": []}
+    for _ in range(turns):
+        keep_memory()
+        found["kept"].append(part_times(passes, rounds))
+        keep_memory(False)
+        found["given back"].append(part_times(passes, rounds, before=give_back_memory))
+    keep_memory()
+    return found
