@@ -58,7 +58,7 @@ CONTROLS = (
     Control("rates", "degradation", "An unlucky learning rate is not what holds plain-56 back.",
             f"At some rate {_GAP}.", "degradation",
             ("plain-56-lr0.005", "plain-56-lr0.015", "plain-56-lr0.15"), "plain-20", 0.02),
-    Control("warm-up", "degradation", "A gentle start does not help plain-56.", f"After a warm-up {_GAP}.",
+    Control("warm-up", "degradation", "A gentle start does not close plain-56's gap.", f"After a warm-up {_GAP}.",
             "degradation", ("plain-56-warmup-10", "plain-56-warmup-1000"), "plain-20", 0.02),
     Control("longer", "degradation", "Three times these few steps do not let plain-56 catch up.",
             f"With three times the steps {_GAP} after one third of them.", "degradation", ("plain-56-3x",), "plain-20",
