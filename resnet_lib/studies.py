@@ -36,7 +36,7 @@ def _init_norm(**changes) -> dict[str, Variant]:
 INITIALIZATION = Experiment(
     "initialization", "Does a factor of two in the variance of the weights decide whether a plain net trains?",
     "cifar10",
-    {"quick": Tier(_init_pairs((8, 20), (0, 1, 2)) | _init_rates(0.2) | _init_norm(), WITHOUT_NORM, size=12,
+    {"quick": Tier(_init_pairs((8, 20), (0, 1)) | _init_rates(0.2) | _init_norm(), WITHOUT_NORM, size=12,
                    n_train=1500, n_test=500, execution=ONE_THREAD),
      "short": Tier(_init_pairs((8, 14, 20, 32)) | _init_rates(0.1, 0.5) | _init_norm(), LONGER, size=16, n_train=5000,
                    n_test=1000, seeds=(0, 1, 2), execution=ONE_THREAD)})
@@ -62,7 +62,7 @@ def _untrained(kind, **options) -> Variant:
 FUNCTION_CLASSES = Experiment(
     "function_classes", "If a deeper net begins with the function of a shallower one, does training keep the gain?",
     "cifar10",
-    {"quick": Tier({"plain-20-to-56": _trained(plain, GROW.steps),
+    {"quick": Tier({"plain-20-to-56": _trained(plain, GROW.steps, seeds=(0,)),
                     "residual-20-to-56": _trained(residual, GROW.steps, seeds=(0,)),
                     "plain-8-to-56": _untrained(plain)},
                    GROW, size=12, n_train=1500, n_test=500, seeds=(0, 1), execution=ONE_THREAD),
