@@ -1,0 +1,168 @@
+"""The paper's claims about CIFAR-10, one by one, each with a criterion and what our records say about it.
+
+A criterion compares means over seeds of the paper tier of *degradation*, at the last step. The margins are the
+project's bar for a reproduction and stood before any run of that tier was finished. Noise is twice the standard
+error: of a difference, from both sides' seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+import math
+
+from .records import Record
+
+AGREES, DIFFERS, UNDECIDED, UNTESTED = "agrees", "differs", "undecided", "untested"
+SEEDS = 3  # fewer decide nothing
+Find = Callable[[str], Sequence[Record]]  # a variant's finished records
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict and its numbers in words."""
+
+    verdict: str
+    words: str
+
+
+def noise(values: Sequence[float]) -> float:
+    """Squared standard error of the mean; needs two values or more."""
+    return stdev(values) ** 2 / len(values)
+
+
+def _missing(find: Find, variants: Sequence[str]) -> list[str]:
+    return [f"{v} ({n} of {SEEDS} seeds)" for v in variants if (n := len(find(v))) < SEEDS]
+
+
+def _values(find: Find, variant: str, field: str) -> list[float]:
+    return [r.final[field] for r in find(variant)]
+
+
+@dataclass(frozen=True)
+class Order:
+    """``higher``'s error is above ``lower``'s by more than ``margin`` (a fraction)."""
+
+    lower: str
+    higher: str
+    field: str
+    margin: float = 0.0
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return self.lower, self.higher
+
+    @property
+    def words(self) -> str:
+        error = self.field.replace("_eval", "").replace("_", " ")
+        least = f" by more than {100 * self.margin:g} points" if self.margin else ""
+        return f"{error} of {self.higher} above that of {self.lower}{least}"
+
+    def judge(self, find: Find, published: dict) -> Finding:
+        """Agrees or differs where the distance to the margin is larger than the noise, else undecided."""
+        low, high = (_values(find, v, self.field) for v in self.variants)
+        gap = mean(high) - mean(low)
+        around = 2 * math.sqrt(noise(low) + noise(high))
+        return Finding(_side(gap - self.margin, around), f"{100 * gap:+.1f} ± {100 * around:.1f} points")
+
+
+@dataclass(frozen=True)
+class Above:
+    """A variant's error is above ``level`` (a fraction)."""
+
+    variant: str
+    field: str
+    level: float
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant,)
+
+    @property
+    def words(self) -> str:
+        return f"{self.field.replace('_', ' ')} of {self.variant} above {100 * self.level:g} %"
+
+    def judge(self, find: Find, published: dict) -> Finding:
+        """Agrees or differs where the distance to the level is larger than the noise, else undecided."""
+        values = _values(find, self.variant, self.field)
+        around = 2 * math.sqrt(noise(values))
+        return Finding(_side(mean(values) - self.level, around), f"{100 * mean(values):.1f} ± {100 * around:.1f} %")
+
+
+def _side(distance: float, around: float) -> str:
+    return UNDECIDED if abs(distance) <= around else AGREES if distance > 0 else DIFFERS
+
+
+@dataclass(frozen=True)
+class Near:
+    """The test errors lie within ``margin`` of those published under ``key``."""
+
+    variants: tuple[str, ...]
+    key: str
+    margin: float
+
+    @property
+    def words(self) -> str:
+        return f"mean test error within {100 * self.margin:g} points of the published one, at each depth"
+
+    def judge(self, find: Find, published: dict) -> Finding:
+        """Agrees where all depths are near; differs where one is off by more than margin and noise."""
+        said, verdicts = [], []
+        for v in self.variants:
+            values = _values(find, v, "test_error")
+            off = mean(values) - published[self.key]["values"][v]["test_error"]
+            around = 2 * math.sqrt(noise(values))
+            verdicts.append(AGREES if abs(off) <= self.margin else UNDECIDED if abs(off) - around <= self.margin
+                            else DIFFERS)
+            said.append(f"{v} {100 * off:+.2f}")
+        worst = next((w for w in (DIFFERS, UNDECIDED) if w in verdicts), AGREES)
+        return Finding(worst, ", ".join(said) + " points")
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """A claim that needs runs this book does not declare; ``words`` says which."""
+
+    words: str
+    variants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, where, and how it would be decided."""
+
+    said: str
+    place: str
+    criterion: Order | Above | Near | Undeclared
+
+    def judge(self, find: Find, published: dict) -> Finding:
+        """The verdict on what ``find`` gives for a variant of *degradation*, tier paper."""
+        if isinstance(self.criterion, Undeclared):
+            return Finding(UNTESTED, self.criterion.words)
+        if missing := _missing(find, self.criterion.variants):
+            return Finding(UNTESTED, "not recorded: " + ", ".join(missing))
+        return self.criterion.judge(find, published)
+
+
+DEPTHS = tuple(f"residual-{d}" for d in (20, 32, 44, 56))
+CLAIMS = (
+    Claim("Deeper plain nets have a higher training error: 56 layers against 20.", "Figures 1 and 6 (left)",
+          Order("plain-20", "plain-56", "train_error_eval")),
+    Claim("And a higher test error.", "Figures 1 and 6 (left)", Order("plain-20", "plain-56", "test_error", 0.02)),
+    Claim("The plain net of 110 layers has an error above 60 %.", "Figure 6 (left), caption",
+          Above("plain-110", "test_error", 0.6)),
+    Claim("Residual nets gain from depth: the test error of 56 layers is below that of 20.",
+          "Table 6, Figure 6 (middle)", Order("residual-56", "residual-20", "test_error")),
+    Claim("Their training error falls with depth as well.", "Figure 6 (middle)",
+          Order("residual-56", "residual-20", "train_error_eval")),
+    Claim("The addition makes the difference: residual-56 trains better than plain-56.", "Figure 6",
+          Order("residual-56", "plain-56", "train_error_eval")),
+    Claim("Test errors of 20 to 56 layers.", "Table 6", Near(DEPTHS, "he15-table6", 0.006)),
+    Claim("110 layers, begun at a tenth of the rate until the training error is below 80 %, gain again.", "Table 6",
+          Order("residual-110", "residual-56", "test_error")),
+    Claim("Begun at 0.1, 110 layers start several epochs later and still reach a similar accuracy.", "§4.2, footnote",
+          Undeclared("needs residual-110 without warm-up, three seeds")),
+    Claim("1202 layers train to below 0.1 % error, and test worse than 110 layers.", "§4.2, Table 6",
+          Undeclared("needs residual-1202: about 11 times the cost of residual-110")),
+    Claim("Layer responses of residual nets are smaller than those of plain nets, and smaller in deeper ones.",
+          "Figure 7", Undeclared("needs the weights of the runs above, kept for seed 0 once they are recorded")),
+)
