@@ -13,6 +13,7 @@ import math
 from .records import Record
 
 AGREES, DIFFERS, UNDECIDED, UNTESTED = "agrees", "differs", "undecided", "untested"
+WORDS = {"train_error_eval": "training error", "test_error": "test error"}
 SEEDS = 3  # fewer decide nothing
 Find = Callable[[str], Sequence[Record]]  # a variant's finished records
 
@@ -53,7 +54,7 @@ class Order:
 
     @property
     def words(self) -> str:
-        error = self.field.replace("_eval", "").replace("_", " ")
+        error = WORDS[self.field]
         least = f" by more than {100 * self.margin:g} points" if self.margin else ""
         return f"{error} of {self.higher} above that of {self.lower}{least}"
 
@@ -79,7 +80,7 @@ class Above:
 
     @property
     def words(self) -> str:
-        return f"{self.field.replace('_', ' ')} of {self.variant} above {100 * self.level:g} %"
+        return f"{WORDS[self.field]} of {self.variant} above {100 * self.level:g} %"
 
     def judge(self, find: Find, published: dict) -> Finding:
         """Agrees or differs where the distance to the level is larger than the noise, else undecided."""
