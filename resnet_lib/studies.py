@@ -163,4 +163,15 @@ BOTTLENECKS = Experiment(
                    Recipe(steps=1500, drops=(750, 1125), augment="none", eval_every=250), size=16, seeds=(0, 1, 2),
                    execution=ONE_THREAD)})
 
-STUDIES = (INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS)
+# --- Fashion-MNIST: five epochs of a small net ---------------------------------------------------------------
+
+FIVE_EPOCHS = Recipe(steps=2_345, drops=(1_640, 2_110), warmup_steps=100, eval_every=469)  # 469 batches an epoch
+FASHION_SMALL = Experiment(
+    "fashion_small", "How far does a small residual net come on pictures of clothes in five epochs?", "fashion_mnist",
+    {"quick": Tier({"residual-20": Variant(residual(20, width=8), note="width 8, 14×14", keep=(0,))},
+                   replace(QUICK, augment="crop_flip", steps=141, drops=(100, 127), eval_every=47, probe_steps=()),
+                   size=14, n_train=3_000, n_test=1_000, execution=ONE_THREAD),
+     "paper": Tier({"residual-20": Variant(residual(20), note="270 thousand parameters, pictures of 28×28")},
+                   FIVE_EPOCHS, size=28, seeds=(0, 1, 2), execution=ONE_THREAD)})
+
+STUDIES = (INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS, FASHION_SMALL)

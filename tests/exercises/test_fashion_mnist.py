@@ -1,0 +1,102 @@
+"""The checks of the chapter on Fashion-MNIST: right answers pass, and each usual mistake gets its own hint."""
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_lib import nets
+from resnet_lib.checks import check
+
+
+def halved(times):
+    def side(n):
+        for _ in range(times):
+            n = (n + 1) // 2
+        return n
+    return side
+
+
+def accuracy(mean_of_means=False, evaluate=True, restore=True, scale=1):
+    @torch.no_grad()
+    def f(net, batches):
+        before = net.training
+        if evaluate:
+            net.eval()
+        hits = [(net(x).argmax(1) == y).double() for x, y in batches]
+        if restore:
+            net.train(before)
+        share = sum(h.mean() for h in hits) / len(hits) if mean_of_means else torch.cat(hits).mean()
+        return scale * share.item()
+    return f
+
+
+RIGHT = {
+    "fashion-mnist-1": 6720,
+    "fashion-mnist-2": halved(5),
+    "fashion-mnist-3": accuracy(),
+    "fashion-mnist-4": 0.443,
+}
+WRONG = [
+    ("fashion-mnist-1", 8512, "biases alone"),
+    ("fashion-mnist-1", 8512 + 1792, "fewer parameters"),
+    ("fashion-mnist-1", 8512 - 896, "two weights"),
+    ("fashion-mnist-1", 8512 - 1792 - 896, "shortcuts' 1×1"),
+    ("fashion-mnist-1", 8512 - 1792 - 64, "stem's convolution"),
+    ("fashion-mnist-1", 3008, "ResNet-18"),
+    ("fashion-mnist-1", 12_345, "One bias for each"),
+    ("fashion-mnist-2", lambda n: n // 32, "rounds down"),
+    ("fashion-mnist-2", lambda n: n / 32, "whole"),
+    ("fashion-mnist-2", halved(4), "is missing"),
+    ("fashion-mnist-2", halved(6), "too many"),
+    ("fashion-mnist-2", halved(3), "shrinks twice"),
+    ("fashion-mnist-2", lambda n: 3, "How many such layers"),
+    ("fashion-mnist-3", accuracy(mean_of_means=True), "mean of the batches"),
+    ("fashion-mnist-3", accuracy(evaluate=False), "each batch's statistics"),
+    ("fashion-mnist-3", accuracy(restore=False), "left it in the other"),
+    ("fashion-mnist-3", accuracy(scale=10), "asks for a share"),
+    ("fashion-mnist-3", lambda net, batches: 0.123, "divide once"),
+    ("fashion-mnist-4", 0.0443, "one epoch"),
+    ("fashion-mnist-4", 11.1, "Rates cannot"),
+    ("fashion-mnist-4", 1594.6, "seconds"),
+    ("fashion-mnist-4", 26.6, "minutes"),
+    ("fashion-mnist-4", 2.45, "with d2l's loop"),
+    ("fashion-mnist-4", 2.01, "time with ours"),
+    ("fashion-mnist-4", 5.0, "Then subtract"),
+]
+
+
+@pytest.mark.parametrize("label", RIGHT)
+def test_the_right_answer_passes(label):
+    assert check(label, RIGHT[label])
+
+
+@pytest.mark.parametrize("label, answer, words", WRONG)
+def test_each_mistake_gets_its_own_hint(label, answer, words):
+    verdict = check(label, answer)
+    assert not verdict and words in str(verdict), verdict
+
+
+def test_the_function_as_it_is_given_has_both_faults():
+    def given(net, batches):
+        shares = []
+        for x, y in batches:
+            shares.append((net(x).argmax(1) == y).float().mean().item())
+        return sum(shares) / len(shares)
+    assert "mean of the batches" in str(check("fashion-mnist-3", given)) or "Both faults" in str(
+        check("fashion-mnist-3", given))
+
+
+def test_the_layout_of_resnet_18_is_counted_by_the_same_rule():
+    """2 blocks a stage: 4,800 biases and 1,792 weights of batch norms, as the nets themselves have it."""
+    from resnet_lib.exercises.fashion_mnist import _layout
+
+    ours, usual = nets.d2l_resnet18(), nets.resnet(18, num_classes=10, in_channels=1)
+    biases, norms = _layout((2, 2, 2, 2))
+    assert biases == sum(m.bias.numel() for m in ours.modules() if isinstance(m, nn.Conv2d))
+    assert biases - norms == sum(p.numel() for p in ours.parameters()) - sum(p.numel() for p in usual.parameters())
+
+
+@pytest.mark.parametrize("side", [28, 32, 33, 64, 96, 224])
+def test_the_side_of_the_last_stage_is_the_nets(side):
+    stages = dict(nets.cost(nets.d2l_resnet18(), (1, side, side)).stages)
+    assert stages["layer4"][-1] == RIGHT["fashion-mnist-2"](side)
