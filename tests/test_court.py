@@ -96,6 +96,22 @@ def test_only_the_logits_convict_a_relu_before_the_addition(reference):
         assert (net.eval().layer1[1](x) >= x).all() and (reference.eval().layer1[1](x) < x).float().mean() > 0.2
 
 
+@pytest.mark.parametrize("setting, value, logits, statistics", [
+    ("eps", 1e-3, False, False), ("momentum", 0.01, True, False), ("eps", 1e-5, True, True)])
+def test_settings_of_batch_norm_that_no_state_dict_holds(reference, setting, value, logits, statistics):
+    right, net = nets.resnet(18, 10), nets.resnet(18, 10)
+    for m in net.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            setattr(m, setting, value)
+    for n in (right, net):
+        n.load_state_dict(reference.state_dict(), strict=True)
+    x = torch.randn(2, 3, 64, 64)
+    assert (court.gap(net, right, x) == 0) == logits
+    with torch.no_grad():
+        assert torch.equal(net.train()(x), right.train()(x)) == logits
+    assert all(map(torch.equal, net.buffers(), right.buffers())) == statistics
+
+
 def test_forgotten_strides_load_weights_without_a_word(reference):
     net = court.forgotten_stride(10)
     assert net.load_state_dict(reference.state_dict(), strict=True).missing_keys == []

@@ -170,4 +170,12 @@ CHECKS = {
     "family-3": Function(_basic_family),
     "family-4": Function(_stages),
     "family-5": Function(_fold),
+    "family-6": Number(
+        (3.664 / 0.6) / (98 / 41), rel=0.01,
+        wrong=((98 / 41, "That is how many times as fast the net is. How many times fewer are its MACs?"),
+               (3.664 / 0.6, "That is how many times fewer the MACs are. How many times as fast is the net?"),
+               ((98 / 41) / (3.664 / 0.6), "This is the quotient the other way round: more slowly, so above one."),
+               ((3.664 / 0.6) * (98 / 41), "One of the two factors has to be divided by the other."),
+               (3.664 / 98 * 1000, "This is the rate of ResNet-34 alone.")),
+        hint="Compute billions of MACs a second for both nets, and divide."),
 }

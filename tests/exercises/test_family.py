@@ -54,6 +54,7 @@ RIGHT = {
     "family-3": family.basic_family,
     "family-4": stages(),
     "family-5": family.folded,
+    "family-6": 2.555,
 }
 WRONG = [
     ("family-1", 19, "more than one convolution"),
@@ -100,6 +101,12 @@ WRONG = [
     ("family-5", scaled(exact, lambda bn, s: bn.bias - bn.running_mean), "before the scale"),
     ("family-5", scaled(exact, lambda bn, s: bn.bias + s * bn.running_mean), "sign"),
     ("family-5", scaled(exact, lambda bn, s: -s * bn.running_mean), "β is missing"),
+    ("family-6", 2.39, "as fast the net is"),
+    ("family-6", 6.107, "fewer the MACs are"),
+    ("family-6", 0.3914, "other way round"),
+    ("family-6", 14.597, "divided by the other"),
+    ("family-6", 37.39, "ResNet-34 alone"),
+    ("family-6", 3.7, "MACs a second"),
 ]
 
 
