@@ -155,7 +155,8 @@ def test_only_one_of_three_means_does_not_depend_on_the_batch():
     by_pictures = {b: sum(p.mean() for p in each.split(b)) / 10 for b in (1, 3, 4)}
     by_batches = {b: sum(p.mean() for p in each.split(b)) / len(each.split(b)) for b in (1, 3, 4)}
     assert by_pictures[1] == by_batches[1] == each.mean()
-    assert by_pictures[4] == pytest.approx((1.5 + 5.5 + 8.5) / 10) and by_batches[3] == pytest.approx((1 + 4 + 7 + 9) / 4)
+    assert by_pictures[4] == pytest.approx((1.5 + 5.5 + 8.5) / 10)
+    assert by_batches[3] == pytest.approx((1 + 4 + 7 + 9) / 4)
 
 
 # --- the declarations, and the runs of the page
