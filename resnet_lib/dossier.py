@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 import math
 
+from . import nets
 from .records import Record
 
 AGREES, DIFFERS, UNDECIDED, UNTESTED = "agrees", "differs", "undecided", "untested"
@@ -167,3 +168,62 @@ CLAIMS = (
     Claim("Layer responses of residual nets are smaller than those of plain nets, and smaller in deeper ones.",
           "Figure 7", Undeclared("needs the weights of the runs above, kept for seed 0 once they are recorded")),
 )
+
+
+# --- every reference system beside what is published of it ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a reference system at tier paper, and where a published number for it stands (key "": nowhere)."""
+
+    experiment: str
+    variant: str
+    key: str = ""
+    name: str = ""
+    field: str = "test_error"
+
+
+def _rows(experiment: str, variants: Sequence[str], key: str = "") -> tuple[Row, ...]:
+    return tuple(Row(experiment, v, key, v) for v in variants)
+
+
+ROWS = (
+    *_rows("degradation", [f"plain-{d}" for d in (20, 32, 44, 56)], "he15-figure6"),
+    *_rows("degradation", [*DEPTHS, "residual-110"], "he15-table6"),
+    Row("mnist_simple", "published", "mnist-simple", "published"),
+    Row("mnist_simple", "published", "mnist-simple", "published", "test_loss"),
+    Row("fashion_d2l", "d2l-resnet-18", "d2l-fashion", "resnet-18"),
+    Row("fashion_small", "residual-20", "fashion-small", "small"),
+    *_rows("cifar_resnet18", ("pool", "no-pool", "he-recipe")),
+    *_rows("cifar_keras_v1", ("adam-20", "sgd-20")),
+    *(Row("imagenet_family", f"resnet-{d}{'-paper-stride' * (d >= 50)}", "he15-table1", f"residual-{d}", "macs")
+      for d in nets.IMAGENET),
+)
+
+
+def _in_words(field: str, value: float, spread: float | None = None) -> str:
+    if field == "macs":
+        return f"{value / 1e9:.3g} GMAC"
+    scale, digits, unit = (100, 2, " %") if field.endswith("error") else (1, 4, "")
+    around = "" if spread is None else f" ± {scale * spread:.{digits}f}"
+    return f"{scale * value:.{digits}f}{around}{unit}"
+
+
+def system_row(row: Row, find: Callable[[str, str, str], Sequence[Record]], published: dict,
+               declared: Callable[[str, str], dict]) -> tuple[str, str, str, str, str]:
+    """System, variant, what, published, ours: the words of one line of the table.
+
+    ``find(experiment, tier, variant)`` gives finished records, ``declared(experiment, variant)`` the net's spec.
+    """
+    value = published[row.key]["values"][row.name].get(row.field) if row.key else None
+    theirs = "none" if value is None else _in_words(row.field, value)
+    if row.field == "macs":
+        macs = nets.cost(nets.build(declared(row.experiment, row.variant)), (3, 224, 224)).macs
+        ours = _in_words("macs", macs)
+    else:
+        found = [r.final[row.field] for r in find(row.experiment, "paper", row.variant)]
+        spread = stdev(found) if len(found) > 1 else None
+        seeds = f", {len(found)} seed{'s' * (len(found) != 1)}"
+        ours = _in_words(row.field, mean(found), spread) + seeds if found else "not recorded"
+    return row.experiment, row.variant, row.field.replace("_", " ").replace("macs", "cost"), theirs, ours

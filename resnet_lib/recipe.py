@@ -12,7 +12,7 @@ import torch
 
 OPTIMIZERS = ("sgd", "adam")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
-INITS = ("he", "xavier", "keep")
+INITS = ("he", "xavier", "keep", "torch")
 AUGMENT = ("none", "crop_flip")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -40,7 +40,7 @@ class Recipe:
     normalize: str = "pixel_mean"  # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]
     shuffle: bool = True
     validation: float = 0.0  # this fraction, from the end of the training set, is not trained on
-    init: str = "he"  # "he", "xavier" or "keep" (the weights that the net came with)
+    init: str = "he"  # "he", "xavier", "torch" (its layers' default) or "keep" (the weights that the net came with)
     seed: int = 0
     eval_every: int = 500  # a row is made every so many steps, and at the end
     deepen_to: int = 0  # the depth the net grows to, keeping its function (`deepen`); 0: it does not

@@ -42,21 +42,28 @@ def init_weights(net: nn.Module, how: str = "he", generator: torch.Generator | N
     """Draw all weights anew, in place; biases and batch norm as usual (0; γ = 1, β = 0).
 
     "he": normal, variance 2 / fan-in (He et al. 2015b, 1502.01852, Eq. 10). "xavier": uniform
-    (Glorot & Bengio 2010). "keep": change nothing. The generator makes the draw reproducible.
+    (Glorot & Bengio 2010). "torch": what torch's layers do when they are made, weights and biases uniform with
+    variance 1 / (3 fan-in). "keep": change nothing. The generator makes the draw reproducible.
 
     A module that wants something else (a zero, another scale) has a method ``after_draw()``, which is
     called when all weights are drawn.
     """
-    draw = {"he": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_, "keep": None}
+    draw = {"he": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_, "keep": None,
+            "torch": nn.init.kaiming_uniform_}
     if how not in draw:
         raise ValueError(f"init must be one of {', '.join(draw)}, got {how!r}")
     if how == "keep":
         return net
-    options = {"mode": "fan_in", "nonlinearity": "relu"} if how == "he" else {}
+    options = {"he": {"mode": "fan_in", "nonlinearity": "relu"}, "torch": {"a": 5**0.5}}.get(how, {})
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             draw[how](module.weight, generator=generator, **options)
-            if module.bias is not None:
+            if module.bias is None:
+                continue
+            if how == "torch":
+                bound = module.weight[0].numel() ** -0.5
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+            else:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()

@@ -69,21 +69,32 @@ MNIST = Recipe(steps=24_388, batch=64, optimizer="adam", lr=1e-3, weight_decay=0
 MNIST_NETS = {
     "published": Variant({"name": "mnist_simple"},
                          note="as published (no shuffling, no schedule, no batch norm), but He initialization"),
-    "shuffled": Variant({"name": "mnist_simple"}, {"shuffle": True}, "the same, shuffled every epoch"),
+    "torch-default": Variant({"name": "mnist_simple"}, {"init": "torch"},
+                             "as published, also the initialization: what torch's layers draw by default"),
+    "shuffled": Variant({"name": "mnist_simple"}, {"shuffle": True}, "as the first, shuffled every epoch"),
     "repaired": Variant({"name": "mnist_simple", "norm": True}, {"shuffle": True, "drops": (9_380, 18_760)},
                         "batch norm and ReLU inside the blocks, rate divided by 10 after epochs 10 and 20"),
 }
 
 
-def _repaired_at(*drops: int) -> dict[str, Variant]:
+def _repaired_at(drop: int, keep: tuple[int, ...] = ()) -> dict[str, Variant]:
     repaired = MNIST_NETS["repaired"]
-    return MNIST_NETS | {"repaired": replace(repaired, changes={**repaired.changes, "drops": drops})}
+    return MNIST_NETS | {"repaired": replace(repaired, changes={**repaired.changes, "drops": (drop,)}, keep=keep)}
+
+
+def _repairs_apart(drop: int) -> dict[str, Variant]:
+    """The two repairs of "repaired" one at a time, both shuffled."""
+    return {"normed": Variant({"name": "mnist_simple", "norm": True}, {"shuffle": True},
+                              "batch norm and ReLU inside the blocks, no schedule"),
+            "scheduled": Variant({"name": "mnist_simple"}, {"shuffle": True, "drops": (drop,)},
+                                 "no batch norm, the rate divided by 10 after three of the five epochs")}
 
 
 MNIST_SIMPLE = Experiment(
     "mnist_simple", "How good is a small residual net on digits, and why is its loss so high?", "mnist",
-    {"quick": Tier(_repaired_at(100), replace(MNIST, steps=160, eval_every=40), size=28, n_train=2_560, n_test=1_000),
-     "short": Tier(_repaired_at(2_814), replace(MNIST, steps=4_690), size=28),
+    {"quick": Tier(_repaired_at(100, keep=(0,)), replace(MNIST, steps=160, eval_every=40), size=28, n_train=2_560,
+                   n_test=1_000),
+     "short": Tier(_repaired_at(2_814) | _repairs_apart(2_814), replace(MNIST, steps=4_690), size=28),
      "paper": Tier(MNIST_NETS, MNIST, size=28, seeds=(0, 1, 2))})
 
 # --- ResNet-18 on Fashion-MNIST, as in Dive into Deep Learning -------------------------------------

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from resnet_lib import dossier, experiments, plots
+from resnet_lib.systems import SYSTEMS
 from resnet_lib.dossier import AGREES, CLAIMS, DIFFERS, UNDECIDED, UNTESTED, Above, Claim, Near, Order, Undeclared
 
 PUBLISHED = {"table": {"values": {"a": {"test_error": 0.08}, "b": {"test_error": 0.07}}}}
@@ -97,3 +98,26 @@ def test_records_like_the_published_numbers_agree_with_every_claim_that_can_be_d
     assert set(decided) == {AGREES}
     turned = [c.judge(lambda v: find(v, True), plots.published()).verdict for c in CLAIMS[:6]]
     assert AGREES not in turned[:2] + turned[3:]
+
+
+def test_a_line_of_the_table_of_systems_is_made_from_records():
+    runs = [SimpleNamespace(final={"test_error": e, "test_loss": 10 * e}) for e in (0.08, 0.10, 0.12)]
+    published = {"k": {"values": {"n": {"test_error": 0.0982, "test_loss": 0.5, "macs": 1.8e9}}}}
+
+    def line(field, found=(), key="k"):
+        return dossier.system_row(dossier.Row("e", "v", key, "n" if key else "", field), lambda *_: found, published,
+                                  lambda *_: {"name": "resnet", "depth": 18})
+
+    assert line("test_error", runs) == ("e", "v", "test error", "9.82 %", "10.00 ± 2.00 %, 3 seeds")
+    assert line("test_loss", runs[:1]) == ("e", "v", "test loss", "0.5000", "0.8000, 1 seed")
+    assert line("test_error") == ("e", "v", "test error", "9.82 %", "not recorded")
+    assert line("test_error", runs, "")[3] == "none"
+    assert line("macs")[3:] == ("1.8 GMAC", "1.81 GMAC")  # torchvision's own figure: 1.814
+
+
+def test_every_reference_system_has_a_line_and_every_line_a_system():
+    named = {r.experiment for r in dossier.ROWS}
+    assert {e.name for e in SYSTEMS} <= named
+    for r in dossier.ROWS:
+        assert r.variant in experiments.EXPERIMENTS[r.experiment].tiers["paper"].variants
+        assert not r.key or r.field in plots.published()[r.key]["values"][r.name]
