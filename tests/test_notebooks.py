@@ -609,8 +609,10 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
 
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory):
-    """One home for all notebooks, without data: digits, and each run trained once."""
-    return tmp_path_factory.mktemp("home")
+    """One home for all notebooks, with the records that the zip holds and without data sets: digits, each run once."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
+    return folder
 
 
 @pytest.mark.slow
