@@ -11,7 +11,7 @@ ONE_THREAD = Execution(device="cpu", threads=1, workers=0)
 # --- signals: does the constant of the initialization decide whether a plain net trains? ----------------------------
 
 # degradation's quick recipe at a rate that nets without batch norm bear: at 0.1 plain-20 no longer trains
-WITHOUT_NORM = replace(QUICK, lr=0.02, probe_steps=(0, 192))
+WITHOUT_NORM = replace(QUICK, lr=0.02, steps=168, eval_every=42, probe_steps=(0, 168))
 LONGER = replace(WITHOUT_NORM, steps=1_500, lr=0.01, eval_every=150, probe_steps=(0, 1_500))
 INIT_WORDS = {"he": "Var[w] = 2 / fan-in", "xavier": "Var[w] = 2 / (fan-in + fan-out)"}
 
@@ -62,7 +62,7 @@ def _untrained(kind, **options) -> Variant:
 FUNCTION_CLASSES = Experiment(
     "function_classes", "If a deeper net begins with the function of a shallower one, does training keep the gain?",
     "cifar10",
-    {"quick": Tier({"plain-20-to-56": _trained(plain, GROW.steps, seeds=(0,)),
+    {"quick": Tier({"plain-20-to-56": _trained(plain, GROW.steps),
                     "residual-20-to-56": _trained(residual, GROW.steps, seeds=(0,)),
                     "plain-8-to-56": _untrained(plain)},
                    GROW, size=12, n_train=1500, n_test=500, seeds=(0, 1), execution=ONE_THREAD),
@@ -117,7 +117,7 @@ def _unnormalized(rates) -> dict[str, Variant]:
 RATES_WITHOUT_NORM = (0.05, 0.005)
 NO_BATCH_NORM = Experiment(
     "no_batch_norm", "Can a deep residual net do without batch norm, and what has to replace it?", "cifar10",
-    {"quick": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=96, eval_every=12), size=12, n_train=1500,
+    {"quick": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=96, eval_every=24), size=12, n_train=1500,
                    n_test=500, execution=ONE_THREAD),
      "short": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=600, drops=(450,), eval_every=100), size=12,
                    n_train=10_000, n_test=2_000, seeds=(0, 1, 2), execution=ONE_THREAD)})
