@@ -77,7 +77,8 @@ def _work(job: Job, execution: Execution, resume, deadline, call: int) -> record
 
 def _weight(job: Job) -> int:
     """A guess at a run's length, to start the longest first."""
-    return 0 if job.recipe is None else job.recipe.steps * job.recipe.batch * job.net.get("depth", 18)
+    r = job.recipe
+    return 0 if r is None else r.steps * r.batch * max(job.net.get("depth", 18), r.deepen_to)
 
 
 def train_missing(jobs: Sequence[Job], execution: Execution, resume: bool | Path = True,

@@ -117,7 +117,7 @@ def _unnormalized(rates) -> dict[str, Variant]:
 RATES_WITHOUT_NORM = (0.05, 0.005)
 NO_BATCH_NORM = Experiment(
     "no_batch_norm", "Can a deep residual net do without batch norm, and what has to replace it?", "cifar10",
-    {"quick": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=96, eval_every=24), size=12, n_train=1500,
+    {"quick": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=84, eval_every=28), size=12, n_train=1500,
                    n_test=500, execution=ONE_THREAD),
      "short": Tier(_unnormalized(RATES_WITHOUT_NORM), replace(SHORT, steps=600, drops=(450,), eval_every=100), size=12,
                    n_train=10_000, n_test=2_000, seeds=(0, 1, 2), execution=ONE_THREAD)})
