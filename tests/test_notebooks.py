@@ -468,8 +468,14 @@ def run_first_cell(folder: Path, monkeypatch, absent=(), repository="", codes=()
         sys.path[:] = path
 
 
-def test_where_the_library_is_the_first_cell_does_nothing(tmp_path, monkeypatch):
-    assert run_first_cell(tmp_path, monkeypatch, absent=["sklearn"]) == ([], [])
+def test_where_everything_is_the_first_cell_does_nothing(tmp_path, monkeypatch):
+    assert run_first_cell(tmp_path, monkeypatch) == ([], [])
+
+
+def test_a_chapter_that_needs_more_than_the_one_before_gets_it(tmp_path, monkeypatch):
+    """The library is there, installed by another chapter's first cell."""
+    asked, _ = run_first_cell(tmp_path, monkeypatch, absent=["scipy"], codes=["import scipy"])
+    assert asked == [["scipy"]]
 
 
 def test_the_first_cell_installs_what_is_missing_then_the_wheel_without_dependencies(tmp_path, monkeypatch):

@@ -10,8 +10,9 @@ import sys
 # module -> what pip calls it. torchvision belongs to one torch, so only chapters that import it ask for it.
 LIBRARY = {"torch": "torch", "numpy": "numpy", "matplotlib": "matplotlib", "sklearn": "scikit-learn",
            "ipywidgets": "ipywidgets", "tqdm": "tqdm", "filelock": "filelock", "jsonschema": "jsonschema"}
-NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "d2l": "d2l==1.0.0a1.post0", "yaml": "pyyaml"}
-GIVEN = {"IPython", "resnet_lib"} | set(sys.stdlib_module_names)
+NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+# d2l brings a whole Jupyter with it, and the chapter that can use it works without
+GIVEN = {"IPython", "resnet_lib", "d2l"} | set(sys.stdlib_module_names)
 
 CELL = '''# @title Run this first: it adds what is missing here, and keeps the torch that there is.
 import importlib.util
@@ -35,35 +36,37 @@ def pip(*words):
 
 
 if missing("resnet_lib") and Path("../resnet_lib/__init__.py").is_file():
-    sys.path.insert(0, str(Path("..").resolve()))  # inside a copy of the repository
-if missing("resnet_lib"):
+    sys.path.insert(0, str(Path("..").resolve()))  # inside a copy of the repository, with its own environment
+else:
+    wanted = []
+    if missing("resnet_lib"):
 {find}
-    absent = [name for module, name in NEEDED.items() if missing(module)]
+        wanted = ["--no-deps", origin]
+    absent = [name for module, name in NEEDED.items() if missing(module)]  # another chapter may have needed less
     if "torchvision" in absent and "torch" not in absent:  # the one that belongs to this torch
         absent.append("torch==" + importlib.metadata.version("torch").partition("+")[0])
-    if absent:
-        pip(*absent)
-    pip("--no-deps", origin)
+    for words in filter(None, (absent, wanted)):
+        pip(*words)
     importlib.invalidate_caches()
 '''
-WHEEL = '''    wheels = sorted(Path().glob("resnet_lib-*.whl"))
-    if not wheels:
-        raise SystemExit("resnet_lib is not here: put resnet_lib-{version}-py3-none-any.whl, which comes with "
-                         "the notebooks, beside this notebook, and run this cell again")
-    origin = str(wheels[-1])'''
-RELEASE = '''    wheels = sorted(Path().glob("resnet_lib-*.whl"))
-    origin = str(wheels[-1]) if wheels else "release.zip"
-    if not wheels:
-        try:
-            urllib.request.urlretrieve(RELEASE, origin)
-        except OSError as problem:
-            raise SystemExit(f"resnet_lib cannot be fetched from {{RELEASE}}: {{problem}}") from None
-        with zipfile.ZipFile(origin) as files:  # recorded runs, which figures show
-            for name in files.namelist():
-                inside = name.partition("/")[2]
-                if inside.startswith(("data/runs/", "data/bench/", "data/weights/")) and not name.endswith("/"):
-                    Path(inside).parent.mkdir(parents=True, exist_ok=True)
-                    Path(inside).write_bytes(files.read(name))'''
+WHEEL = '''        wheels = sorted(Path().glob("resnet_lib-*.whl"))
+        if not wheels:
+            raise SystemExit("resnet_lib is not here: put resnet_lib-{version}-py3-none-any.whl, which comes with "
+                             "the notebooks, beside this notebook, and run this cell again")
+        origin = str(wheels[-1])'''
+RELEASE = '''        wheels = sorted(Path().glob("resnet_lib-*.whl"))
+        origin = str(wheels[-1]) if wheels else "release.zip"
+        if not wheels:
+            try:
+                urllib.request.urlretrieve(RELEASE, origin)
+            except OSError as problem:
+                raise SystemExit(f"resnet_lib cannot be fetched from {{RELEASE}}: {{problem}}") from None
+            with zipfile.ZipFile(origin) as files:  # recorded runs, which figures show
+                for name in files.namelist():
+                    inside = name.partition("/")[2]
+                    if inside.startswith(("data/runs/", "data/bench/", "data/weights/")) and not name.endswith("/"):
+                        Path(inside).parent.mkdir(parents=True, exist_ok=True)
+                        Path(inside).write_bytes(files.read(name))'''
 
 
 def first_cell(codes: list[str], version: str, repository: str) -> str:
