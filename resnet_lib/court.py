@@ -18,9 +18,8 @@ from torch import Tensor
 
 from . import nets
 from .blocks import BasicBlock
-from .skeleton import ResNet, stage
+from .skeleton import ResNet
 
-WIDTHS = (64, 128, 256, 512)
 PARTS = ("conv1", "maxpool", "layer1", "layer2", "layer3", "layer4", "fc")
 KINDS = ("convolution weights", "convolution biases", "batch norm", "linear layer")
 
@@ -37,10 +36,6 @@ class EarlyReluBlock(BasicBlock):
 
 def _stem(in_channels: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
-
-
-def _stages(block: type[BasicBlock], strides: tuple[int, ...]) -> list[nn.Sequential]:
-    return [stage(block, WIDTHS[max(k - 1, 0)], WIDTHS[k], 2, s) for k, s in enumerate(strides)]
 
 
 def torchvision_resnet18(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
@@ -60,12 +55,12 @@ def never_shrinking(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
     labml.ai's annotated ResNet (its issues 83, 136 and 205), whose net also has biases on all convolutions and no
     ReLU behind the stem; those are left out here.
     """
-    return ResNet(_stem(in_channels), _stages(BasicBlock, (2, 1, 1, 1)), 512, num_classes)
+    return ResNet(_stem(in_channels), nets.resnet18_stages(strides=(2, 1, 1, 1)), 512, num_classes)
 
 
 def forgotten_stride(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
     """Stem and pooling of the right net, and no stride in any stage: names, shapes and number of weights are right."""
-    return ResNet(_stem(in_channels), _stages(BasicBlock, (1, 1, 1, 1)), 512, num_classes, pool=True)
+    return ResNet(_stem(in_channels), nets.resnet18_stages(strides=(1, 1, 1, 1)), 512, num_classes, pool=True)
 
 
 def small_stem(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
@@ -79,7 +74,7 @@ def small_stem(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
 
 def early_relu(num_classes: int = 1000, in_channels: int = 3) -> ResNet:
     """ReLU before the addition in every block: the right layers, put together in another order."""
-    return ResNet(_stem(in_channels), _stages(EarlyReluBlock, (1, 2, 2, 2)), 512, num_classes, pool=True)
+    return ResNet(_stem(in_channels), nets.resnet18_stages(EarlyReluBlock), 512, num_classes, pool=True)
 
 
 # each maps (num_classes, in_channels) to a net: (N, in_channels, H, W) -> logits (N, num_classes)

@@ -27,9 +27,9 @@ class Finding:
     words: str
 
 
-def noise(values: Sequence[float]) -> float:
-    """Squared standard error of the mean; needs two values or more."""
-    return stdev(values) ** 2 / len(values)
+def noise(*samples: Sequence[float]) -> float:
+    """Twice the standard error of the mean of a sample, or of the difference of two means; two values or more each."""
+    return 2 * math.sqrt(sum(stdev(values) ** 2 / len(values) for values in samples))
 
 
 def _missing(find: Find, variants: Sequence[str]) -> list[str]:
@@ -63,7 +63,7 @@ class Order:
         """Agrees or differs where the distance to the margin is larger than the noise, else undecided."""
         low, high = (_values(find, v, self.field) for v in self.variants)
         gap = mean(high) - mean(low)
-        around = 2 * math.sqrt(noise(low) + noise(high))
+        around = noise(low, high)
         return Finding(_side(gap - self.margin, around), f"{100 * gap:+.1f} ± {100 * around:.1f} points")
 
 
@@ -86,7 +86,7 @@ class Above:
     def judge(self, find: Find, published: dict) -> Finding:
         """Agrees or differs where the distance to the level is larger than the noise, else undecided."""
         values = _values(find, self.variant, self.field)
-        around = 2 * math.sqrt(noise(values))
+        around = noise(values)
         return Finding(_side(mean(values) - self.level, around), f"{100 * mean(values):.1f} ± {100 * around:.1f} %")
 
 
@@ -112,7 +112,7 @@ class Near:
         for v in self.variants:
             values = _values(find, v, "test_error")
             off = mean(values) - published[self.key]["values"][v]["test_error"]
-            around = 2 * math.sqrt(noise(values))
+            around = noise(values)
             verdicts.append(AGREES if abs(off) <= self.margin else UNDECIDED if abs(off) - around <= self.margin
                             else DIFFERS)
             said.append(f"{v} {100 * off:+.2f}")

@@ -5,6 +5,7 @@ Each builder returns an `nn.Module` that maps ``(N, in_channels, H, W)`` to logi
 Parameter and multiply–accumulate (MAC) counts stand here, beside the nets, and are tested.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import copy
 import hashlib
@@ -44,9 +45,11 @@ CIFAR_COST = {
 }
 
 
-def _resnet18_stages(**options) -> list[nn.Sequential]:
+def resnet18_stages(block: type[nn.Module] = BasicBlock, strides: Sequence[int] = (1, 2, 2, 2),
+                    **options) -> list[nn.Sequential]:
+    """The four stages of ResNet-18, two blocks of 64, 128, 256 and 512 channels each; options go to the blocks."""
     widths = (64, 64, 128, 256, 512)
-    return [stage(BasicBlock, widths[k], widths[k + 1], 2, 1 if k == 0 else 2, **options) for k in range(4)]
+    return [stage(block, widths[k], widths[k + 1], 2, s, **options) for k, s in enumerate(strides)]
 
 
 def resnet(depth: int, num_classes: int = 1000, in_channels: int = 3, stride_in: str = "3x3") -> ResNet:
@@ -126,7 +129,7 @@ def cifar_bottleneck(depth: int, width: int = 16, expansion: int = 4, shortcut: 
 
 def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True) -> ResNet:
     """ResNet-18 with a 3×3/1 stem; ``pool`` keeps the 3×3/2 max-pooling of the ImageNet net."""
-    net = ResNet(conv3x3(in_channels, 64), _resnet18_stages(), 512, num_classes, pool=pool)
+    net = ResNet(conv3x3(in_channels, 64), resnet18_stages(), 512, num_classes, pool=pool)
     return finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool)
 
 
@@ -134,7 +137,7 @@ def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:
     """ResNet-18 as the d2l book builds it: biases on all convolutions (+4,800 parameters) and no
     batch norm on the shortcuts (−1,792)."""
     stem = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=True)
-    stages = _resnet18_stages(bias=True, shortcut_norm=False)
+    stages = resnet18_stages(bias=True, shortcut_norm=False)
     return finish(ResNet(stem, stages, 512, num_classes, pool=True), "d2l_resnet18", num_classes=num_classes,
                    in_channels=in_channels)
 

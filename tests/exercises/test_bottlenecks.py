@@ -8,7 +8,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from resnet_lib import nets
-from resnet_lib.checks import check
+
+from . import right_answers, usual_mistakes
 
 
 def block(widths=(12, 3, 3, 12), kernels=(1, 3, 1), norms=None, add=True, last=True):
@@ -70,15 +71,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("label", RIGHT)
-def test_the_right_answer_passes(label):
-    assert check(label, RIGHT[label])
-
-
-@pytest.mark.parametrize("label, answer, words", WRONG)
-def test_each_mistake_gets_its_own_hint(label, answer, words):
-    verdict = check(label, answer)
-    assert not verdict and words in str(verdict), verdict
+test_the_right_answer_passes = right_answers(RIGHT)
+test_each_mistake_gets_its_own_hint = usual_mistakes(WRONG)
 
 
 def test_the_answers_agree_with_the_nets():

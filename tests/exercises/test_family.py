@@ -5,8 +5,9 @@ import torch
 import torch.nn as nn
 
 from resnet_lib import blocks, nets
-from resnet_lib.checks import check
 from resnet_lib.exercises import family
+
+from . import right_answers, usual_mistakes
 
 
 def stages(strides=(1, 2, 2, 2), second=(1, 1, 1, 1), block=blocks.BasicBlock, shortcut="B"):
@@ -110,15 +111,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("label", RIGHT)
-def test_the_right_answer_passes(label):
-    assert check(label, RIGHT[label])
-
-
-@pytest.mark.parametrize("label, answer, words", WRONG)
-def test_each_mistake_gets_its_own_hint(label, answer, words):
-    verdict = check(label, answer)
-    assert not verdict and words in str(verdict), verdict
+test_the_right_answer_passes = right_answers(RIGHT)
+test_each_mistake_gets_its_own_hint = usual_mistakes(WRONG)
 
 
 def test_the_answers_agree_with_the_nets():

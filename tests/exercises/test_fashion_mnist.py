@@ -7,6 +7,8 @@ from torch import nn
 from resnet_lib import nets
 from resnet_lib.checks import check
 
+from . import right_answers, usual_mistakes
+
 
 def halved(times):
     def side(n):
@@ -65,15 +67,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("label", RIGHT)
-def test_the_right_answer_passes(label):
-    assert check(label, RIGHT[label])
-
-
-@pytest.mark.parametrize("label, answer, words", WRONG)
-def test_each_mistake_gets_its_own_hint(label, answer, words):
-    verdict = check(label, answer)
-    assert not verdict and words in str(verdict), verdict
+test_the_right_answer_passes = right_answers(RIGHT)
+test_each_mistake_gets_its_own_hint = usual_mistakes(WRONG)
 
 
 def test_the_function_as_it_is_given_has_both_faults():
