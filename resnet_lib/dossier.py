@@ -107,14 +107,13 @@ class Near:
         return f"mean test error within {100 * self.margin:g} points of the published one, at each depth"
 
     def judge(self, find: Find, published: dict) -> Finding:
-        """Agrees where all depths are near; differs where one is off by more than margin and noise."""
+        """Agrees where all depths are near by more than the noise; differs where one is off by more than both."""
         said, verdicts = [], []
         for v in self.variants:
             values = _values(find, v, "test_error")
             off = mean(values) - published[self.key]["values"][v]["test_error"]
             around = noise(values)
-            verdicts.append(AGREES if abs(off) <= self.margin else UNDECIDED if abs(off) - around <= self.margin
-                            else DIFFERS)
+            verdicts.append(_side(self.margin - abs(off), around))
             said.append(f"{v} {100 * off:+.2f}")
         worst = next((w for w in (DIFFERS, UNDECIDED) if w in verdicts), AGREES)
         return Finding(worst, ", ".join(said) + " points")

@@ -81,7 +81,7 @@ DAYS = sum(SECONDS) / STEP * STEPS / 86_400
 CHECKS = {
     "cifar10-1": Number(
         6 * SUM, rel=0.05,
-        wrong=((2 * SUM, "This is the forward pass alone. What does the backward pass cost?"),
+        wrong=((2 * SUM, "A factor of three is missing: forward and backward, or the seeds?"),
                (3 * SUM, "Either a MAC is counted as one operation here, or one of the two kinds of nets, plain and "
                          "residual, is missing."),
                (SUM, "This is one seed of one kind of net. How many runs are there?"),

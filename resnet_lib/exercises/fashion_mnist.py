@@ -91,8 +91,8 @@ CHECKS = {
                (3008, "That is ResNet-18."), (4800, "Those are the biases of ResNet-18.")),
         hint="One bias for each output channel of each convolution: stem, two in each block, three shortcuts. Then "
              "take off the batch norms."),
-    "fashion-mnist-2": Function(_last_side, hint="A layer of stride 2 with padding (k − 1)/2 makes n pixels to n/2, "
-                                                "rounded up. How many such layers are there?"),
+    "fashion-mnist-2": Function(_last_side, hint="Work out one such layer for 7 and for 8 pixels by hand, then "
+                                                "count the layers."),
     "fashion-mnist-3": Function(_accuracy, hint="Count right answers and pictures over all batches, and divide once."),
     "fashion-mnist-4": Number(
         600_000 / 68 / 3600 - 600_000 / 83 / 3600, rel=0.03,

@@ -34,7 +34,7 @@ RIGHT = {
     "cifar10-6": 0.42,
 }
 WRONG = [
-    ("cifar10-1", HOURS / 3, "forward pass alone"),
+    ("cifar10-1", HOURS / 3, "forward and backward, or the seeds"),
     ("cifar10-1", HOURS / 2, "counted as one operation"),
     ("cifar10-1", HOURS / 6, "How many runs"),
     ("cifar10-1", HOURS * 3600, "in seconds"),

@@ -51,7 +51,7 @@ WRONG = [
     ("fashion-mnist-2", halved(4), "is missing"),
     ("fashion-mnist-2", halved(6), "too many"),
     ("fashion-mnist-2", halved(3), "shrinks twice"),
-    ("fashion-mnist-2", lambda n: 3, "How many such layers"),
+    ("fashion-mnist-2", lambda n: 3, "count the layers"),
     ("fashion-mnist-3", accuracy(mean_of_means=True), "mean of the batches"),
     ("fashion-mnist-3", accuracy(evaluate=False), "each batch's statistics"),
     ("fashion-mnist-3", accuracy(restore=False), "left it in the other"),
