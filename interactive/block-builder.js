@@ -1,7 +1,7 @@
 /* <block-builder>: a bottleneck block that can be rebuilt, beside two basic blocks: one with the same outer
    channels, one of the same cost.  What it costs is computed here from the shapes; tests/browser compares the
    numbers with PyTorch's.  Content of the element is what readers without scripts get.  Classic script: names on
-   globalThis, nothing imported. */
+   globalThis.  needs: page */
 (function () {
   "use strict";
 
@@ -105,40 +105,13 @@
 
   /* ---- the page ---------------------------------------------------------------------------------- */
 
-  const SVG = "http://www.w3.org/2000/svg";
-
-  function element(tag, properties, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  }
-
-  function draw(tag, attributes, text) {
-    const made = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
+  const { element, drawn, table, readHash, writeHash, keyOf, BookElement, define } = globalThis.BookPage;
 
   const short = (n) => (n >= 1e9 ? `${(n / 1e9).toPrecision(3)} G` : n >= 1e6 ? `${(n / 1e6).toPrecision(3)} M`
     : n >= 1e4 ? `${Math.round(n / 1e3)} k` : `${n}`);
   const exact = (n) => n.toLocaleString("en-US");
   const words = (layer) => `${layer.kernel}×${layer.kernel} conv${layer.stride > 1 ? " /2" : ""}, BN${layer.relu ? ", ReLU" : ""}`;
   const shape = (channels, size) => `${channels} × ${size} × ${size}`;
-
-  const readHash = () => new URLSearchParams(location.hash.slice(1));
-
-  function writeHash(key, value) {
-    const state = location.hash.includes("=") ? readHash() : new URLSearchParams();
-    if (value === null) state.delete(key);
-    else state.set(key, value);
-    const hash = state.toString();
-    try {
-      history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
-    } catch (error) {
-      /* file:// may refuse: the element works, only the address does not follow. */
-    }
-  }
 
   const pack = (s) => [s.channels, s.ratio, s.size, s.stride, s.shown].join(",");
 
@@ -150,20 +123,9 @@
     return valid ? s : null;
   }
 
-  const Base = typeof HTMLElement === "undefined" ? Object : HTMLElement; // Node has none; the formulas work there too
-
-  class BlockBuilder extends Base {
-    connectedCallback() {
-      if (this.ready) return;
-      this.ready = true;
-      if (document.readyState === "loading") {
-        document.addEventListener("DOMContentLoaded", () => this.build(), { once: true });
-      } else this.build();
-    }
-
+  class BlockBuilder extends BookElement {
     build() {
-      const all = [...document.querySelectorAll("block-builder")];
-      this.key = this.id || `builder${all.indexOf(this) + 1}`;
+      this.key = keyOf(this, "builder");
       this.replaceChildren();
       this.picture = element("div", { className: "rn-builder-picture" });
       this.bars = element("div", { className: "rn-builder-bars" });
@@ -235,27 +197,27 @@
     const main = block.layers.filter((layer) => layer.name !== "shortcut");
     const projection = block.layers.find((layer) => layer.name === "shortcut");
     const top = 52, step = 84, axis = 104, end = top + main.length * step;
-    const svg = draw("svg", { viewBox: `0 0 330 ${end + 122}`, role: "img", fill: "none", stroke: "currentColor", "stroke-width": 1.3, "font-size": 13 });
+    const svg = drawn("svg", { viewBox: `0 0 330 ${end + 122}`, role: "img", fill: "none", stroke: "currentColor", "stroke-width": 1.3, "font-size": 13 });
     const layers = main.map((l) => `${words(l)} from ${l.from} to ${l.to} channels`).join("; ");
     svg.setAttribute("aria-label", TEXT.picture(name, layers));
     const widest = Math.max(block.from, ...main.map((l) => l.to));
     const tip = (id, color) => {
-      const marker = draw("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" });
-      marker.append(draw("path", { d: "M0 0 8 4 0 8z", fill: color, stroke: "none" }));
+      const marker = drawn("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" });
+      marker.append(drawn("path", { d: "M0 0 8 4 0 8z", fill: color, stroke: "none" }));
       return marker;
     };
-    const defs = draw("defs", {});
+    const defs = drawn("defs", {});
     defs.append(tip(`${key}-tip`, "currentColor"), tip(`${key}-arc`, "var(--rn-residual, #0072B2)"));
     svg.append(defs);
-    const word = (x, y, text, more = {}) => svg.append(draw("text", { x, y, fill: "currentColor", stroke: "none", ...more }, text));
+    const word = (x, y, text, more = {}) => svg.append(drawn("text", { x, y, fill: "currentColor", stroke: "none", ...more }, text));
     const flow = (y1, y2, channels, size) => {
       const half = Math.max(1.5, 84 * channels / widest);
-      svg.append(draw("rect", { class: "rn-builder-band", x: axis - half, y: y1, width: 2 * half, height: y2 - y1, stroke: "none", fill: "currentColor", "fill-opacity": 0.11 }));
-      svg.append(draw("path", { d: `M${axis} ${y1}V${y2 - 1}`, "marker-end": `url(#${key}-tip)` }));
+      svg.append(drawn("rect", { class: "rn-builder-band", x: axis - half, y: y1, width: 2 * half, height: y2 - y1, stroke: "none", fill: "currentColor", "fill-opacity": 0.11 }));
+      svg.append(drawn("path", { d: `M${axis} ${y1}V${y2 - 1}`, "marker-end": `url(#${key}-tip)` }));
       word(axis + 9, y1 === 0 ? y2 - 9 : (y1 + y2) / 2 + 5, shape(channels, size));
     };
     const box = (y, text, width, height = 32) => {
-      svg.append(draw("rect", { x: axis - width / 2, y, width, height, rx: 3, fill: "var(--rn-paper, #fff)" }));
+      svg.append(drawn("rect", { x: axis - width / 2, y, width, height, rx: 3, fill: "var(--rn-paper, #fff)" }));
       word(axis, y + height / 2 + 4.5, text, { "text-anchor": "middle" });
     };
     flow(0, top, block.from, block.size);
@@ -263,21 +225,21 @@
       const y = top + k * step;
       box(y, words(layer), 176);
       const last = k === main.length - 1;
-      if (last) svg.append(draw("path", { d: `M${axis} ${y + 32}V${end - 2}`, "marker-end": `url(#${key}-tip)` }));
+      if (last) svg.append(drawn("path", { d: `M${axis} ${y + 32}V${end - 2}`, "marker-end": `url(#${key}-tip)` }));
       else flow(y + 32, y + step, layer.to, layer.sizeOut);
     });
     const plus = end + 8;
     word(axis - 12, end - 10, "F(x)", { "text-anchor": "end" });
-    svg.append(draw("circle", { cx: axis, cy: plus, r: 9 }), draw("path", { d: `M${axis - 6} ${plus}h12M${axis} ${plus - 6}v12` }));
+    svg.append(drawn("circle", { cx: axis, cy: plus, r: 9 }), drawn("path", { d: `M${axis - 6} ${plus}h12M${axis} ${plus - 6}v12` }));
     const blue = "var(--rn-residual, #0072B2)";
-    svg.append(draw("path", { d: `M${axis} 7C230 7 262 22 262 92V${plus - 52}C262 ${plus - 16} 240 ${plus} ${axis + 11} ${plus}`, stroke: blue, "stroke-width": 2.4, "marker-end": `url(#${key}-arc)` }));
+    svg.append(drawn("path", { d: `M${axis} 7C230 7 262 22 262 92V${plus - 52}C262 ${plus - 16} 240 ${plus} ${axis + 11} ${plus}`, stroke: blue, "stroke-width": 2.4, "marker-end": `url(#${key}-arc)` }));
     const middle = (92 + plus - 52) / 2;
     if (projection) {
-      svg.append(draw("rect", { x: 223, y: middle - 26, width: 78, height: 50, rx: 3, fill: "var(--rn-paper, #fff)", stroke: blue }));
+      svg.append(drawn("rect", { x: 223, y: middle - 26, width: 78, height: 50, rx: 3, fill: "var(--rn-paper, #fff)", stroke: blue }));
       word(262, middle - 6, "1×1 conv /2,", { "text-anchor": "middle", fill: blue, "font-size": 12 });
       word(262, middle + 11, "BN", { "text-anchor": "middle", fill: blue, "font-size": 12 });
     } else word(270, middle + 4, "x", { fill: blue });
-    svg.append(draw("path", { d: `M${axis} ${plus + 9}V${plus + 31}`, "marker-end": `url(#${key}-tip)` }));
+    svg.append(drawn("path", { d: `M${axis} ${plus + 9}V${plus + 31}`, "marker-end": `url(#${key}-tip)` }));
     box(plus + 32, "ReLU", 60, 26);
     flow(plus + 58, plus + 112, block.channels, main[main.length - 1].sizeOut);
     return svg;
@@ -306,27 +268,20 @@
   }
 
   function makeTable(all) {
-    const table = element("table", {}, element("caption", { textContent: TEXT.tableCaption }));
-    const head = element("tr", {}, ...TEXT.tableHead.map((text) => element("th", { scope: "col", textContent: text })));
-    const body = element("tbody");
-    const row = (name, ...cells) => body.append(element("tr", {}, element("th", { scope: "row", textContent: name }),
-      ...cells.map((text) => element("td", { textContent: text }))));
+    const rows = [];
     for (const kind of KINDS) {
       const block = all[kind];
       for (const l of block.layers) {
-        row(TEXT.kinds[kind], `${TEXT.layers[l.name]}, ${l.kernel}×${l.kernel}`, `${l.from} → ${l.to}`, exact(l.sizeOut),
-          exact(l.weights), exact(l.macs), exact(l.moved));
+        rows.push([TEXT.kinds[kind], `${TEXT.layers[l.name]}, ${l.kernel}×${l.kernel}`, `${l.from} → ${l.to}`,
+          exact(l.sizeOut), exact(l.weights), exact(l.macs), exact(l.moved)]);
       }
-      row(TEXT.kinds[kind], TEXT.layers.rest, "", "", "", "", exact(block.rest));
-      row(TEXT.kinds[kind], TEXT.total, "", "", exact(block.weights), exact(block.macs), exact(block.moved));
+      rows.push([TEXT.kinds[kind], TEXT.layers.rest, "", "", "", "", exact(block.rest)]);
+      rows.push([TEXT.kinds[kind], TEXT.total, "", "", exact(block.weights), exact(block.macs), exact(block.moved)]);
     }
-    table.append(element("thead", {}, head), body);
-    return table;
+    return table(TEXT.tableCaption, TEXT.tableHead, rows);
   }
 
   globalThis.BlockCost = { blockCost, compare, RATIOS, CHANNELS, SIZES, STRIDES };
-  if (typeof HTMLElement !== "undefined" && !customElements.get("block-builder")) {
-    globalThis.BlockBuilder = BlockBuilder;
-    customElements.define("block-builder", BlockBuilder);
-  }
+  globalThis.BlockBuilder = BlockBuilder;
+  define("block-builder", BlockBuilder);
 })();

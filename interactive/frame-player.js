@@ -2,7 +2,7 @@
 
    The pictures are in the page already (<figure class="rn-frame">, all but one hidden), so this works from
    file:// and without it the first picture still shows.  The state is kept in the address, one key for each
-   player, so that a link can point at a frame.  Classic script: name on globalThis, nothing imported. */
+   player, so that a link can point at a frame.  Classic script: name on globalThis.  needs: page */
 (function () {
   "use strict";
 
@@ -13,42 +13,16 @@
     group: (label) => `${label}: choose a frame`,
   };
 
-  const readHash = () => new URLSearchParams(location.hash.slice(1));
+  const { element, readHash, writeHash, keyOf, BookElement, define } = globalThis.BookPage;
 
-  function writeHash(key, value) {
-    const state = location.hash.includes("=") ? readHash() : new URLSearchParams();
-    if (value === null) state.delete(key);
-    else state.set(key, value);
-    const hash = state.toString();
-    try {
-      history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
-    } catch (error) {
-      /* file:// may refuse: the player works, only the address does not follow. */
-    }
-  }
-
-  function element(tag, properties) {
-    return Object.assign(document.createElement(tag), properties);
-  }
-
-  class FramePlayer extends HTMLElement {
-    connectedCallback() {
-      if (this.ready) return;
-      this.ready = true;
-      // Scripts may run before the pictures inside are parsed.
-      if (document.readyState === "loading") {
-        document.addEventListener("DOMContentLoaded", () => this.build(), { once: true });
-      } else this.build();
-    }
-
+  class FramePlayer extends BookElement {
     build() {
       this.frames = [...this.querySelectorAll("figure.rn-frame")];
       if (this.frames.length === 0) return;
       this.label = this.getAttribute("label") || "frame";
       this.values = this.readValues();
       this.start = this.clamp(Number(this.getAttribute("start")) || 0);
-      const players = [...document.querySelectorAll("frame-player")];
-      this.key = this.id || `player${players.indexOf(this) + 1}`;
+      this.key = keyOf(this, "player");
       this.buildControls();
       this.fromHash(true);
       addEventListener("hashchange", () => this.fromHash(false));
@@ -118,5 +92,5 @@
   }
 
   globalThis.FramePlayer = FramePlayer;
-  if (!customElements.get("frame-player")) customElements.define("frame-player", FramePlayer);
+  define("frame-player", FramePlayer);
 })();

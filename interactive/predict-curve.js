@@ -4,7 +4,8 @@
    <p class="rn-predict-still"> for readers without JavaScript, <details> with the measured figure and table, and a
    caption.  Errors are fractions; "shown" and "hidden" have a name, and mean, low, high and runs at each of the steps.
    "handles" are the places in steps where the guess can be moved; between them it is straight.
-   resnet_lib/predict.py makes all this from records.  Classic script: name on globalThis, nothing imported. */
+   resnet_lib/predict.py makes all this from records.  Classic script: name on globalThis.
+   needs: page */
 (function () {
   "use strict";
 
@@ -31,22 +32,9 @@
       "others.",
   };
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, drawn, BookElement, define } = globalThis.BookPage;
   const ROOM = { left: 46, right: 76, top: 30, bottom: 40 };
   const LABEL_GAP = 16;
-
-  function element(tag, properties, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  }
-
-  function drawn(tag, attributes, text) {
-    const made = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
 
   /* The guess at every step: straight between the handles. `handles` are ascending places in `steps`. */
   function interpolate(steps, handles, values) {
@@ -73,15 +61,7 @@
     return signed < 0 ? TEXT.low(hidden, words) : TEXT.high(hidden, words);
   }
 
-  class PredictCurve extends HTMLElement {
-    connectedCallback() {
-      if (this.ready) return;
-      this.ready = true;
-      if (document.readyState === "loading") {
-        document.addEventListener("DOMContentLoaded", () => this.build(), { once: true });
-      } else this.build();
-    }
-
+  class PredictCurve extends BookElement {
     build() {
       const source = this.querySelector('script[type="application/json"]');
       if (!source) return;
@@ -334,5 +314,5 @@
   }
 
   globalThis.PredictCurve = Object.assign(PredictCurve, { interpolate, miss, verdict, TEXT });
-  if (!customElements.get("predict-curve")) customElements.define("predict-curve", PredictCurve);
+  define("predict-curve", PredictCurve);
 })();

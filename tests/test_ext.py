@@ -265,6 +265,24 @@ def test_inline_json_cannot_end_its_tag():
     assert json.loads(text) == {"a": "</script><!--"}
 
 
+def test_every_element_loads_the_shared_part_first():
+    known = elements.scripts(ROOT)
+    for name in elements.elements(ROOT):
+        loaded = elements.with_parts(name, known)
+        assert loaded[-1] == name and loaded[0] == "page" and len(set(loaded)) == len(loaded)
+    assert "page" not in elements.elements(ROOT)
+
+
+def test_parts_of_parts_come_first_and_an_unknown_part_is_an_error(tmp_path):
+    for name, needs in (("a", ""), ("b", "needs: a"), ("an-element", "Words.\n   needs: b, a")):
+        (tmp_path / f"{name}.js").write_text(f"/* {name}: {needs} */")
+    known = {path.stem: path for path in tmp_path.glob("*.js")}
+    assert elements.with_parts("an-element", known) == ["a", "b", "an-element"]
+    (tmp_path / "a.js").write_text("/* needs: c */")
+    with pytest.raises(KeyError):
+        elements.with_parts("an-element", known)
+
+
 def test_elements_are_found_as_tags_only():
     body = "<p>frame-player</p><curve-explorer data=1></curve-explorer><frame-players>"
     assert elements.used_elements(body, ["frame-player", "curve-explorer"]) == ["curve-explorer"]
@@ -313,7 +331,8 @@ class Book:
     def __init__(self, folder, monkeypatch):
         self.folder, self.monkeypatch = folder, monkeypatch
         (folder / "interactive").mkdir()
-        (folder / "interactive" / "frame-player.js").write_text("// player")
+        (folder / "interactive" / "page.js").write_text("// part")
+        (folder / "interactive" / "frame-player.js").write_text("/* player. needs: page */")
         (folder / "conf.py").write_text(CONFIG.format(ext=str(ROOT / "_ext")))
         (folder / "curve.json").write_text('{"y": [1, 2]}')
         (folder / "index.md").write_text(PAGE)
@@ -350,6 +369,7 @@ def test_a_page_shows_value_element_data_and_policy(book, three_seeds):
     assert "<em>fall-back</em>" in html
     assert '<script type="application/json">{"y":[1,2]}</script>' in html
     assert 'defer="defer" src="_static/interactive/frame-player.js' in html
+    assert html.index("_static/interactive/page.js") < html.index("_static/interactive/frame-player.js")
     assert html.index("Content-Security-Policy") < html.index("<script")
     assert 'src="_static/mathjax/tex-chtml.js' in html
     assert "interactive/frame-player.js" not in (book.folder / "_build/html/search.html").read_text()

@@ -1,4 +1,7 @@
-"""The directive `{interactive} NAME` and the scripts in interactive/: one custom element each."""
+"""The directive `{interactive} NAME` and the scripts in interactive/: custom elements, and the parts they share.
+
+A script whose name has a hyphen defines the element of that name; the others are parts. The comment at a script's head
+ends with the parts it needs, in order: ``needs: page, engine``."""
 
 import html
 import json
@@ -11,6 +14,7 @@ from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*")
+NEEDS = re.compile(r"\A/\*.*?\bneeds: ([a-z, ]+?)\s*\*/", re.DOTALL)
 
 
 class interactive(nodes.General, nodes.Element):
@@ -31,8 +35,20 @@ class AnyOption(dict):
 
 
 def scripts(folder):
-    """Elements that can be used: name -> script."""
+    """All scripts of interactive/: name -> path."""
     return {path.stem: path for path in sorted(Path(folder, "interactive").glob("*.js"))}
+
+
+def elements(folder):
+    """Those that define an element, which always has a hyphen in its name."""
+    return [name for name in scripts(folder) if "-" in name]
+
+
+def with_parts(name, known):
+    """`name` after the parts that it needs, in the order in which they load.  KeyError for an unknown part."""
+    found = NEEDS.match(known[name].read_text(encoding="utf-8"))
+    needed = [part.strip() for part in found[1].split(",")] if found else []
+    return list(dict.fromkeys([*(loaded for part in needed for loaded in with_parts(part, known)), name]))
 
 
 class Interactive(SphinxDirective):
@@ -52,7 +68,7 @@ class Interactive(SphinxDirective):
 
     def run(self):
         name = self.arguments[0]
-        known = scripts(self.env.srcdir)
+        known = elements(self.env.srcdir)
         if name not in known:
             raise self.error(f"unknown interactive element {name!r}; known: {', '.join(known) or 'none'}")
         node = interactive(name=name, attributes_={}, data=None)
@@ -113,7 +129,9 @@ def used_elements(body, names):
 
 
 def load_scripts(app, pagename, templatename, context, doctree):
-    for name in used_elements(context.get("body") or "", scripts(app.srcdir)):
+    known = scripts(app.srcdir)
+    used = used_elements(context.get("body") or "", elements(app.srcdir))
+    for name in dict.fromkeys(loaded for element in used for loaded in with_parts(element, known)):
         app.add_js_file(f"interactive/{name}.js", defer="defer")
 
 

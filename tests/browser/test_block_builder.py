@@ -1,17 +1,15 @@
 """The block builder: its numbers against PyTorch's, and how it behaves."""
 
 import pytest
-from test_site import ROOT, chromium, faults, write  # noqa: F401
 
 import site_browser
 import site_checks
 from resnet_lib import anatomy, blocks, nets
 
+from .conftest import element_head, write
+
 pytestmark = pytest.mark.browser
-SCRIPT = (ROOT / "interactive" / "block-builder.js").read_text(encoding="utf-8")
-STYLE = (ROOT / "_static" / "book.css").read_text(encoding="utf-8")
-PAGE = {"body": '<div class="bd-article"><block-builder><p>Without scripts.</p></block-builder></div>',
-        "head": f"<style>{STYLE}</style><script>{SCRIPT}</script>"}
+PAGE = {"body": "<block-builder><p>Without scripts.</p></block-builder>", "head": element_head("block-builder")}
 SETTINGS = [(kind, channels, width, size, stride)
             for channels, width in ((64, 16), (64, 128), (256, 64), (256, 256), (512, 96))
             for size in (8, 14, 32) for stride in ("none", "1x1", "3x3") for kind in ("bottleneck", "basic")]
@@ -37,7 +35,7 @@ def oracle(kind, channels, width, size, stride):
 
 
 @pytest.fixture
-def page(chromium, tmp_path):  # noqa: F811
+def page(chromium, tmp_path):
     write(tmp_path, **PAGE)
     with site_browser.served(tmp_path) as base, site_browser.opened(chromium, base + "index.html") as watched:
         yield watched.page
@@ -112,12 +110,12 @@ def test_the_drawing_shows_shapes_and_the_stride(page):
     assert words().count("3×3 conv, BN") == 1 and "1×1 conv, BN" not in words()
 
 
-def test_it_is_accessible_and_fits_a_phone(faults):  # noqa: F811
+def test_it_is_accessible_and_fits_a_phone(faults):
     assert faults(check=site_checks.axe_faults, **PAGE) == []
     assert faults(check=site_checks.scroll_faults, **PAGE) == []
 
 
-def test_without_scripts_its_content_shows(chromium, tmp_path):  # noqa: F811
+def test_without_scripts_its_content_shows(chromium, tmp_path):
     write(tmp_path, **PAGE)
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()

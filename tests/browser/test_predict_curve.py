@@ -1,29 +1,18 @@
 """<predict-curve>: drag, keyboard, sliders, reveal, what it says, reset, and without JavaScript."""
 
 import json
-import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import site_browser
+import site_checks
 from resnet_lib.predict import miss
 from resnet_lib.widgets import table
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
-
-if not REQUIRED:
-    pytest.importorskip("playwright")
-    pytest.importorskip("axe_playwright_python")
-
-import site_browser  # noqa: E402
-import site_checks  # noqa: E402
+from .conftest import element_head, write
 
 pytestmark = pytest.mark.browser
-POLICY = "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 
 
 def curve(name, mean):
@@ -41,27 +30,10 @@ BODY = (f'<predict-curve><script type="application/json">{json.dumps(DATA)}</scr
         + table("Errors", ["step", "plain-56"], [["24", "90 %"]]) + "</details></predict-curve>")
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    try:
-        with site_browser.browser() as started:
-            yield started
-    except site_browser.NoBrowser as problem:
-        if REQUIRED:
-            pytest.fail(f"{problem} (RESNET_LIB_REQUIRE_BROWSER=1)")
-        pytest.skip(str(problem))
-
-
 @pytest.fixture
 def folder(tmp_path):
     """The element on a page with the book's own style, as a file."""
-    style = (ROOT / "_static" / "book.css").read_text(encoding="utf-8")
-    script = (ROOT / "interactive" / "predict-curve.js").read_text(encoding="utf-8")
-    (tmp_path / "index.html").write_text(
-        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>A page</title>'
-        f'<link rel="icon" href="data:,"><style>{style}</style><script>{script}</script></head>'
-        f'<body><main class="bd-article"><h1>A page</h1>{BODY}</main></body></html>', encoding="utf-8")
+    write(tmp_path, BODY, head=element_head("predict-curve"))
     return tmp_path
 
 

@@ -1,66 +1,15 @@
 """The built site in a browser, and the checker itself on pages with one fault each."""
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
-SITE = ROOT / "_build" / "html"
+import check_site
+import site_browser
+import site_checks
 
-if not REQUIRED:
-    pytest.importorskip("playwright")
-    pytest.importorskip("axe_playwright_python")
-
-import check_site  # noqa: E402
-import site_browser  # noqa: E402
-import site_checks  # noqa: E402
+from .conftest import ROOT, element_head, skip_or_fail, write
 
 pytestmark = pytest.mark.browser
-POLICY = "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
-
-
-def skip_or_fail(reason):
-    if REQUIRED:
-        pytest.fail(f"{reason} (RESNET_LIB_REQUIRE_BROWSER=1)")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    try:
-        with site_browser.browser() as started:
-            yield started
-    except site_browser.NoBrowser as problem:
-        skip_or_fail(str(problem))
-
-
-def write(folder, body, name="index.html", head="", policy=POLICY):
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
-    (folder / name).write_text(
-        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">{meta}'
-        f'<title>A page</title><link rel="icon" href="data:,">{head}</head>'
-        f'<body><main><h1>A page</h1>{body}</main></body></html>',
-        encoding="utf-8")
-
-
-@pytest.fixture
-def faults(chromium, tmp_path):
-    """Faults of one small page at 390 px: faults(body, check=…), over http."""
-
-    def look(body, check=None, **more):
-        write(tmp_path, body, **more)
-        with site_browser.served(tmp_path) as base, \
-                site_browser.opened(chromium, base + "index.html", width=390) as watched:
-            found = check(watched.page) if check else []
-            return found + site_checks.network_faults(watched, base)
-
-    return look
-
-
+SITE = ROOT / "_build" / "html"
 GOOD = '<p>Text and <a href="#there">a link</a>.</p><h2 id="there">There</h2>'
 
 
@@ -123,9 +72,7 @@ PLAYER = f"""<frame-player label="step" values='["0", "1", "30", "100"]' start="
 
 
 def player():
-    script = (ROOT / "interactive" / "frame-player.js").read_text(encoding="utf-8")
-    style = "<style>figure[hidden] { display: none }</style>"
-    return {"body": PLAYER, "head": f"{style}<script>{script}</script>"}
+    return {"body": PLAYER, "head": element_head("frame-player", style=False)}
 
 
 def test_a_player_works_and_is_accessible(faults):

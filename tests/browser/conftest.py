@@ -1,0 +1,68 @@
+"""What the browser tests share: Chromium, small pages, and the scripts of an element with the parts it needs."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "_ext")]
+REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
+POLICY = "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+
+if not REQUIRED:
+    pytest.importorskip("playwright")
+    pytest.importorskip("axe_playwright_python")
+
+import site_browser  # noqa: E402
+import site_checks  # noqa: E402
+
+
+def skip_or_fail(reason):
+    if REQUIRED:
+        pytest.fail(f"{reason} (RESNET_LIB_REQUIRE_BROWSER=1)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    try:
+        with site_browser.browser() as started:
+            yield started
+    except site_browser.NoBrowser as problem:
+        skip_or_fail(str(problem))
+
+
+def write(folder, body, name="index.html", head="", policy=POLICY):
+    """A page that passes all checks, with `body` in it."""
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
+    (folder / name).write_text(
+        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">{meta}'
+        f'<title>A page</title><link rel="icon" href="data:,">{head}</head>'
+        f'<body><main class="bd-article"><h1>A page</h1>{body}</main></body></html>',
+        encoding="utf-8")
+
+
+def element_head(name, style=True):
+    """Head of a page for one element: the book's style, and its scripts in the order in which the book loads them."""
+    from resnet_book import elements
+
+    known = elements.scripts(ROOT)
+    look = (ROOT / "_static" / "book.css").read_text(encoding="utf-8") if style else "figure[hidden] { display: none }"
+    return f"<style>{look}</style>" + "".join(
+        f"<script>{known[part].read_text(encoding='utf-8')}</script>" for part in elements.with_parts(name, known))
+
+
+@pytest.fixture
+def faults(chromium, tmp_path):
+    """Faults of one small page at 390 px: faults(body, check=…), over http."""
+
+    def look(body, check=None, **more):
+        write(tmp_path, body, **more)
+        with site_browser.served(tmp_path) as base, \
+                site_browser.opened(chromium, base + "index.html", width=390) as watched:
+            found = check(watched.page) if check else []
+            return found + site_checks.network_faults(watched, base)
+
+    return look
