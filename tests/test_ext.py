@@ -332,6 +332,7 @@ class Book:
         self.folder, self.monkeypatch = folder, monkeypatch
         (folder / "interactive").mkdir()
         (folder / "interactive" / "page.js").write_text("// part")
+        (folder / "interactive" / "frame-player.css").write_text("frame-player { color: red }")
         (folder / "interactive" / "frame-player.js").write_text("/* player. needs: page */")
         (folder / "conf.py").write_text(CONFIG.format(ext=str(ROOT / "_ext")))
         (folder / "curve.json").write_text('{"y": [1, 2]}')
@@ -369,10 +370,11 @@ def test_a_page_shows_value_element_data_and_policy(book, three_seeds):
     assert "<em>fall-back</em>" in html
     assert '<script type="application/json">{"y":[1,2]}</script>' in html
     assert 'defer="defer" src="_static/interactive/frame-player.js' in html
+    assert 'href="_static/interactive/frame-player.css' in html
     assert html.index("_static/interactive/page.js") < html.index("_static/interactive/frame-player.js")
     assert html.index("Content-Security-Policy") < html.index("<script")
     assert 'src="_static/mathjax/tex-chtml.js' in html
-    assert "interactive/frame-player.js" not in (book.folder / "_build/html/search.html").read_text()
+    assert "interactive/frame-player" not in (book.folder / "_build/html/search.html").read_text()
 
 
 def test_an_unknown_value_warns_with_file_and_line_and_again_in_the_next_build(book, three_seeds):

@@ -1,7 +1,7 @@
 """The directive `{interactive} NAME` and the scripts in interactive/: custom elements, and the parts they share.
 
 A script whose name has a hyphen defines the element of that name; the others are parts. The comment at a script's head
-ends with the parts it needs, in order: ``needs: page, engine``."""
+ends with the parts it needs, in order: ``needs: page, engine``. A style sheet of the same name is loaded with it."""
 
 import html
 import json
@@ -120,7 +120,9 @@ def copy_scripts(app):
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for path in scripts(app.srcdir).values():
-        shutil.copyfile(path, target / path.name)
+        for file in (path, path.with_suffix(".css")):
+            if file.exists():
+                shutil.copyfile(file, target / file.name)
 
 
 def used_elements(body, names):
@@ -133,6 +135,8 @@ def load_scripts(app, pagename, templatename, context, doctree):
     used = used_elements(context.get("body") or "", elements(app.srcdir))
     for name in dict.fromkeys(loaded for element in used for loaded in with_parts(element, known)):
         app.add_js_file(f"interactive/{name}.js", defer="defer")
+        if known[name].with_suffix(".css").exists():
+            app.add_css_file(f"interactive/{name}.css")
 
 
 def setup(app):

@@ -49,9 +49,11 @@ def element_head(name, style=True):
     from resnet_book import elements
 
     known = elements.scripts(ROOT)
+    parts = [known[part] for part in elements.with_parts(name, known)]
     look = (ROOT / "_static" / "book.css").read_text(encoding="utf-8") if style else "figure[hidden] { display: none }"
-    return f"<style>{look}</style>" + "".join(
-        f"<script>{known[part].read_text(encoding='utf-8')}</script>" for part in elements.with_parts(name, known))
+    own = [sheet.read_text(encoding="utf-8") for part in parts if (sheet := part.with_suffix(".css")).exists()]
+    return "".join([*(f"<style>{text}</style>" for text in (look, *own)),
+                    *(f"<script>{part.read_text(encoding='utf-8')}</script>" for part in parts)])
 
 
 @pytest.fixture
