@@ -7,7 +7,6 @@ each round's own. The result is one JSON file (bench.schema.json) in data/bench/
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 import json
@@ -19,7 +18,7 @@ import torch
 from . import data, nets, records
 from .children import Child, Failure
 from .contenders import CASES, PEERS, ROOFLINE, TITLES, Case
-from .files import write_atomically
+from .files import schema_problem, write_atomically
 from .peers import Loop
 from .recipe import Execution, cores, environment
 from .timing import (Conv, Roofline, Timing, compare, convolutions, interleave, ratio, roofline, seconds_of,
@@ -157,21 +156,10 @@ def record(cases: Mapping[str, dict], device: torch.device, threads: int) -> dic
 # --- reading and writing ------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _validator():
-    import jsonschema
-
-    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
-
-
 def check(content: object, path: str | Path) -> None:
     """BenchError, naming file and field, unless ``content`` is a valid bench record."""
-    from jsonschema.exceptions import best_match
-
-    error = best_match(_validator().iter_errors(content))
-    if error is not None:
-        raise BenchError(f"{path}: field {error.json_path.removeprefix('$.')}: {error.message[:160]}. Delete the file "
-                         f"and run the bench again")
+    if problem := schema_problem(content, SCHEMA_FILE):
+        raise BenchError(f"{path}: {problem}. Delete the file and run the bench again")
 
 
 def read(path: str | Path) -> dict:

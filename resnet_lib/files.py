@@ -1,6 +1,8 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and checking what is read against a schema."""
 
+from functools import cache
 from pathlib import Path
+import json
 import os
 
 
@@ -18,3 +20,25 @@ def write_atomically(path: Path, write) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@cache
+def _validator(schema: Path):
+    # not jsonschema: importing it compiles grammars for formats that no schema here uses, 1.5 seconds a process
+    import fastjsonschema
+
+    return fastjsonschema.compile(json.loads(schema.read_text(encoding="utf-8")))
+
+
+def schema_problem(content: object, schema: Path) -> str | None:
+    """What is wrong with ``content``, as "field NAME: …"; None if it is valid. ImportError without fastjsonschema."""
+    import fastjsonschema
+
+    try:
+        _validator(schema)(content)
+    except fastjsonschema.JsonSchemaValueException as error:
+        said = error.message.removeprefix(error.name).strip()
+        if error.rule == "propertyNames":  # whose message does not say which
+            said += f", got {', '.join(error.value)}"
+        return f"field {error.name.removeprefix('data').lstrip('.') or '(top level)'}: {said[:160]}"
+    return None

@@ -16,7 +16,7 @@ import subprocess
 
 from . import __version__, train
 from .data import TITLES, home
-from .files import write_atomically
+from .files import schema_problem, write_atomically
 from .recipe import Recipe
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
@@ -165,26 +165,14 @@ def commit() -> tuple[str, bool]:
         return f"resnet_lib {__version__}", True
 
 
-@lru_cache(maxsize=1)
-def _validator():
-    try:
-        import jsonschema
-    except ImportError:  # a bare training machine; Record(...) still refuses unknown keys, the id other values
-        return None
-    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
-
-
 def check(content: object, path: Path) -> None:
     """RecordError, naming the file and the field, unless ``content`` is a valid record."""
-    validator = _validator()
-    if validator is None:
+    try:
+        problem = schema_problem(content, SCHEMA_FILE)
+    except ImportError:  # a bare training machine; Record(...) still refuses unknown keys, the id other values
         return
-    import jsonschema.exceptions as failures
-
-    error = failures.best_match(validator.iter_errors(content))
-    if error is not None:
-        raise RecordError(f"{path}: field {error.json_path.removeprefix('$.')}: {error.message[:160]}. Delete the "
-                          f"file and run the experiment again")
+    if problem:
+        raise RecordError(f"{path}: {problem}. Delete the file and run the experiment again")
 
 
 def read(path: str | Path, live: bool = False) -> Record:

@@ -9,7 +9,7 @@ import sys
 
 # module -> what pip calls it. torchvision belongs to one torch, so only chapters that import it ask for it.
 LIBRARY = {"torch": "torch", "numpy": "numpy", "matplotlib": "matplotlib", "sklearn": "scikit-learn",
-           "ipywidgets": "ipywidgets", "tqdm": "tqdm", "filelock": "filelock", "jsonschema": "jsonschema"}
+           "ipywidgets": "ipywidgets", "tqdm": "tqdm", "filelock": "filelock", "fastjsonschema": "fastjsonschema"}
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # d2l brings a whole Jupyter with it, and the chapter that can use it works without
 GIVEN = {"IPython", "resnet_lib", "d2l"} | set(sys.stdlib_module_names)
