@@ -1,36 +1,46 @@
 """Checks of the chapter "The paper in your notebook: CIFAR-10"."""
 
+from statistics import NormalDist
 import math
 
 from ..checks import Function, Number, as_number
 
+NORMAL = NormalDist()
 SUM = 6 * 64_000 * 128 * (41e6 + 125e6) / 1e13 / 3600  # hours, one seed of one kind at both depths
 
 
 def _runs(f):
-    cases = ((0.16, 0.54), (0.16, 0.2), (0.3, 0.3), (1.0, 0.5), (0.2, 0.1))
-    slips = (
-        (lambda s, d: math.floor(8 * (s / d) ** 2) + 1,
-         "Fewer than three runs decide nothing, whatever the formula says."),
-        (lambda s, d: max(3, math.ceil(8 * (s / d) ** 2)),
-         "Where the formula gives a whole number, the difference only equals twice its standard error. It has to "
-         "exceed it."),
-        (lambda s, d: max(3, math.floor(4 * (s / d) ** 2) + 1), "Both means scatter, not one of them."),
-        (lambda s, d: max(3, math.floor(2 * (s / d) ** 2) + 1), "This is once the standard error, not twice."),
-        (lambda s, d: max(3, math.floor(8 * s / d) + 1),
-         "The scatter of a mean falls with the root of n. Solve for n: there is a square."),
-        (lambda s, d: max(3, math.floor(16 * (s / d) ** 2) + 1), "That is the number of runs of both nets together."),
-    )
+    cases = ((0.16, 0.54, 0.9), (0.16, 0.2, 0.9), (1.0, 0.2, 0.8), (1.0, 0.5, 0.95), (0.2, 0.1, 0.99))
     got = [as_number(f(*case)) for case in cases]
 
-    def gives(formula):
-        return all(abs(g - formula(*case)) < 1e-9 for g, case in zip(got, cases, strict=True))
+    def gives(factor, least=3, whole=math.ceil, power=2):
+        """Whether the answers are max(least, factor(z, often) · (s/δ)^power), made whole."""
+        return all(abs(g - max(least, whole(factor(NORMAL.inv_cdf(p), p) * (s / d) ** power))) < 1e-9
+                   for g, (s, d, p) in zip(got, cases, strict=True))
 
-    if gives(lambda s, d: max(3, math.floor(8 * (s / d) ** 2) + 1)):
+    def right(z, p):
+        return 2 * (2 + z) ** 2
+
+    if gives(right):
         return None
     if any(g != int(g) for g in got):
         return "A number of runs is whole."
-    return next((hint for formula, hint in slips if gives(formula)), "")
+    slips = (
+        (gives(right, least=1), "Fewer than three runs decide nothing, whatever the formula says."),
+        (gives(right, whole=math.floor), "Rounded down, the probability is a little too small."),
+        (any(gives(lambda z, p: 8, whole=w) for w in (math.ceil, lambda n: math.floor(n) + 1)),
+         "At this number a true difference is seen half of the time: `often` does not enter."),
+        (gives(lambda z, p: 2 * z ** 2), "It has to exceed twice its standard error, not merely zero."),
+        (gives(lambda z, p: 2 * (2 - z) ** 2), "Seeing it more often should take more runs. Look at the sign of z."),
+        (gives(lambda z, p: (2 + z) ** 2), "Both means scatter, not one of them."),
+        (gives(lambda z, p: 4 * (2 + z) ** 2), "That is the number of runs of both nets together."),
+        (gives(lambda z, p: 2 * (2 + NORMAL.inv_cdf((1 + p) / 2)) ** 2),
+         "A true difference is missed on one side only: where the observed one is too small."),
+        (gives(lambda z, p: 2 * (1 + z) ** 2), "This asks for once the standard error, not twice."),
+        (gives(lambda z, p: math.sqrt(2) * (2 + z), power=1),
+         "The scatter of a mean falls with the root of n. Solve for n: there is a square."),
+    )
+    return next((hint for slipped, hint in slips if slipped), "")
 
 
 def _run(*errors):
@@ -91,8 +101,9 @@ CHECKS = {
                (6 * SUM / 128, "A step is a batch of 128 pictures.")),
         hint="Operations a picture: two a MAC, three times for forward and backward. Pictures: 64,000 batches. Then "
              "count the runs: kinds, depths, seeds."),
-    "cifar10-2": Function(_runs, hint="Twice the standard error of a difference of two means of n runs: 2 s √(2/n). "
-                                      "For which n is it smaller than delta?"),
+    "cifar10-2": Function(
+        _runs, hint="The observed difference scatters around delta with s √(2/n), and has to exceed twice that. How "
+                    "often does it, for a given n?"),
     "cifar10-3": Function(_degradation,
                           hint="Which error, which row, which runs? Average over each list, then subtract."),
     "cifar10-4": Number(

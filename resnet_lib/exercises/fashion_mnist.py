@@ -15,21 +15,29 @@ def _layout(blocks=(3, 4, 6, 3), widths=(64, 128, 256, 512)):
 BIASES, NORMS = _layout()
 
 
-def _last_side(f):
-    sides = (28, 32, 33, 64, 65, 96, 224, 1, 100)
+def _sides(f):
+    lasts = (1, 2, 3, 7, 16)
     slips = (
-        (lambda n: n // 32, "This rounds down. With this padding a layer of stride 2 rounds up: try 33 pixels."),
-        (lambda n: n / 32, "A number of pixels is whole. How does a layer of stride 2 round?"),
-        (lambda n: -(-n // 16), "One halving is missing: stem, pooling, three stages."),
-        (lambda n: -(-n // 64), "One halving too many: the first stage does not shrink."),
-        (lambda n: -(-n // 8), "The stem shrinks twice, by its convolution and by its pooling."),
+        (lambda m: (32 * m, 32 * m + 31), "This rounds down. With this padding a layer of stride 2 rounds up: try 33 "
+                                          "pixels."),
+        (lambda m: (32 * m, 32 * m), "There are several such sides, since each of the layers rounds."),
+        (lambda m: (32 * (m - 1), 32 * m), "Look at the smallest side again: 32 pixels end as one, not as two."),
+        (lambda m: (16 * (m - 1) + 1, 16 * m), "One halving is missing: stem, pooling, three stages."),
+        (lambda m: (64 * (m - 1) + 1, 64 * m), "One halving too many: the first stage does not shrink."),
+        (lambda m: (8 * (m - 1) + 1, 8 * m), "The stem shrinks twice, by its convolution and by its pooling."),
+        (lambda m: (32 * m, 32 * (m - 1) + 1), "The other way round: the smallest side first."),
     )
-    got = [as_number(f(n)) for n in sides]
+    got = []
+    for last in lasts:
+        pair = f(last)
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            return "Return two numbers: the smallest side and the largest."
+        got.append(tuple(as_number(side) for side in pair))
 
     def gives(formula):
-        return all(abs(g - formula(n)) < 1e-9 for g, n in zip(got, sides, strict=True))
+        return all(pair == formula(last) for pair, last in zip(got, lasts, strict=True))
 
-    if gives(lambda n: -(-n // 32)):
+    if gives(lambda m: (32 * (m - 1) + 1, 32 * m)):
         return None
     return next((hint for formula, hint in slips if gives(formula)), "")
 
@@ -91,7 +99,7 @@ CHECKS = {
                (3008, "That is ResNet-18."), (4800, "Those are the biases of ResNet-18.")),
         hint="One bias for each output channel of each convolution: stem, two in each block, three shortcuts. Then "
              "take off the batch norms."),
-    "fashion-mnist-2": Function(_last_side, hint="Work out one such layer for 7 and for 8 pixels by hand, then "
+    "fashion-mnist-2": Function(_sides, hint="Work out one such layer for 7 and for 8 pixels by hand, then "
                                                 "count the layers."),
     "fashion-mnist-3": Function(_accuracy, hint="Count right answers and pictures over all batches, and divide once."),
     "fashion-mnist-4": Number(

@@ -1,8 +1,10 @@
 """The checks of the chapter on CIFAR-10: right answers pass, and each usual mistake gets its own hint."""
 
+from statistics import NormalDist
 import json
 import math
 
+import numpy as np
 import pytest
 
 from resnet_lib.exercises import cifar10
@@ -26,9 +28,17 @@ def best(runs, field="test_error"):
     return mean(min(row[field] for row in run) for run in runs)
 
 
+def needed(bar=2, means=2, sign=1, least=3, whole=math.ceil):
+    """Runs at which a true difference exceeds ``bar`` standard errors of a difference of two means, with a slip."""
+    def runs(s, delta, often):
+        z = sign * NormalDist().inv_cdf(often)
+        return max(least, whole(means * ((bar + z) * s / delta) ** 2))
+    return runs
+
+
 RIGHT = {
     "cifar10-1": HOURS,
-    "cifar10-2": lambda s, delta: max(3, math.floor(8 * (s / delta) ** 2) + 1),
+    "cifar10-2": needed(),
     "cifar10-3": lambda shallow, deep: last(deep) - last(shallow),
     "cifar10-4": 2.2,
     "cifar10-6": 0.42,
@@ -41,14 +51,19 @@ WRONG = [
     ("cifar10-1", HOURS * 125 / 166, "56 layers alone"),
     ("cifar10-1", HOURS / 128, "batch of 128"),
     ("cifar10-1", 17.0, "Then count the runs"),
-    ("cifar10-2", lambda s, d: math.floor(8 * (s / d) ** 2) + 1, "Fewer than three"),
-    ("cifar10-2", lambda s, d: max(3, math.ceil(8 * (s / d) ** 2)), "has to exceed"),
-    ("cifar10-2", lambda s, d: max(3, math.floor(4 * (s / d) ** 2) + 1), "Both means"),
-    ("cifar10-2", lambda s, d: max(3, math.floor(2 * (s / d) ** 2) + 1), "not twice"),
-    ("cifar10-2", lambda s, d: max(3, math.floor(8 * s / d) + 1), "a square"),
-    ("cifar10-2", lambda s, d: max(3, math.floor(16 * (s / d) ** 2) + 1), "together"),
-    ("cifar10-2", lambda s, d: 8 * (s / d) ** 2, "whole"),
-    ("cifar10-2", lambda s, d: 3, "For which n"),
+    ("cifar10-2", needed(least=1), "Fewer than three"),
+    ("cifar10-2", needed(whole=math.floor), "Rounded down"),
+    ("cifar10-2", lambda s, d, p: max(3, math.ceil(8 * (s / d) ** 2)), "does not enter"),
+    ("cifar10-2", lambda s, d, p: max(3, math.floor(8 * (s / d) ** 2) + 1), "does not enter"),
+    ("cifar10-2", needed(bar=0), "not merely zero"),
+    ("cifar10-2", needed(sign=-1), "sign of z"),
+    ("cifar10-2", needed(means=1), "Both means"),
+    ("cifar10-2", needed(means=4), "together"),
+    ("cifar10-2", lambda s, d, p: needed()(s, d, (1 + p) / 2), "on one side only"),
+    ("cifar10-2", needed(bar=1), "not twice"),
+    ("cifar10-2", lambda s, d, p: max(3, math.ceil(math.sqrt(2) * (2 + NormalDist().inv_cdf(p)) * s / d)), "a square"),
+    ("cifar10-2", needed(whole=float), "whole"),
+    ("cifar10-2", lambda s, d, p: 3, "How often does it"),
     ("cifar10-3", lambda a, b: last(a) - last(b), "turned round"),
     ("cifar10-3", lambda a, b: last(b, "test_error") - last(a, "test_error"), "overfitting"),
     ("cifar10-3", lambda a, b: best(b, "train_error_eval") - best(a, "train_error_eval"), "ended with"),
@@ -87,3 +102,15 @@ def test_the_quoted_record_is_the_recorded_one():
     assert [round(s["seconds"], 1) for s in record["segments"]] == list(cifar10.SECONDS)
     assert [s["from_step"] for s in record["segments"]] == [0, 135, 283, 463]
     assert record["rows"][-1]["step"] == cifar10.STEP and record["recipe"]["steps"] == cifar10.STEPS
+
+
+@pytest.mark.parametrize("s, delta, often", [(0.16, 0.2, 0.9), (1.0, 0.5, 0.95), (0.3, 0.3, 0.8)])
+def test_the_right_number_of_runs_is_the_smallest_that_imagined_runs_confirm(s, delta, often):
+    n = RIGHT["cifar10-2"](s, delta, often)
+
+    def seen(n, trials=40_000):
+        a, b = np.random.default_rng(n).normal(0, s, (2, trials, n))
+        return ((b + delta).mean(1) - a.mean(1) > 2 * s * math.sqrt(2 / n)).mean()
+
+    assert seen(n) > often - 0.006 and seen(n - 1) < often + 0.006, "four standard errors of the simulation"
+    assert seen(n // 2) < often - 0.1 < seen(2 * n) - 0.05
