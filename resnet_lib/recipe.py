@@ -13,7 +13,7 @@ import torch
 OPTIMIZERS = ("sgd", "adam")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
 INITS = ("he", "xavier", "keep", "torch")
-AUGMENT = ("none", "crop_flip")
+AUGMENT = ("none", "flip", "crop_flip")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16")
 BF16_CAPABILITY = 8  # the first CUDA capability with bf16 arithmetic
@@ -36,7 +36,7 @@ class Recipe:
     drop_factor: float = 0.1
     warmup_steps: int = 0  # the first steps run at warmup_lr
     warmup_lr: float = 0.01
-    augment: str = "crop_flip"  # "none", or pad 4 + random crop + flip
+    augment: str = "crop_flip"  # "none", "flip" (half of the pictures mirrored), or pad 4 + random crop + flip
     normalize: str = "pixel_mean"  # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]
     shuffle: bool = True
     validation: float = 0.0  # this fraction, from the end of the training set, is not trained on

@@ -29,7 +29,7 @@ from .update import Counter, Graphs, Update, exact_float32, keep_momentum, load_
 # run's id, so records of the old mathematics are no longer taken for the new (tests/test_golden.py).
 SEMANTICS = 1
 
-PADDING = 4  # He15 §4.2
+PADDING = {"crop_flip": 4, "flip": 0}  # 4: He15 §4.2
 EVAL_BATCH = 1000
 NEW_KERNELS = 10_000  # added to a run's seed where its net grows, so that new kernels are not the first ones again
 STATE = ("recipe_id", "spec", "recipe", "data", "semantics", "at", "net", "optimizer", "generator", "counter", "rows",
@@ -113,9 +113,10 @@ class Run:
         self._mean = mean.to(to)
         self._train_x, self._train_y = images.train_x.to(to), images.train_y.to(to)
         self._test_x, self._test_y = images.test_x.to(to), images.test_y.to(to)
-        if self.recipe.augment == "crop_flip":
-            self._padded = data.pad(self._train_x[: self.n_train], PADDING)
-            self._padded_mean = data.pad(self._mean[None], PADDING)
+        if self.recipe.augment != "none":
+            padding = PADDING[self.recipe.augment]
+            self._padded = data.pad(self._train_x[: self.n_train], padding)
+            self._padded_mean = data.pad(self._mean[None], padding)
         self.batches_per_epoch = math.ceil(self.n_train / self.recipe.batch)
 
     def _normalize(self, x: Tensor, mean: Tensor) -> Tensor:
@@ -129,7 +130,8 @@ class Run:
         self._epoch_start = self.generator.get_state()
         n = self.n_train
         order = torch.randperm(n, generator=self.generator) if self.recipe.shuffle else torch.arange(n)
-        crops = data.draw_crops(n, PADDING, self.generator) if self.recipe.augment == "crop_flip" else ()
+        padding = PADDING.get(self.recipe.augment)
+        crops = () if padding is None else data.draw_crops(n, padding, self.generator)
         self._plan = torch.stack([order, *(t.to(torch.int64) for t in crops)]).to(self.device)
 
     def _step_plan(self) -> Tensor:

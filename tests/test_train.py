@@ -108,9 +108,21 @@ def test_same_seed_same_rows_other_seed_other_rows():
     assert rows[0] == rows[1] != rows[2]
 
 
+def test_flipping_alone_gives_each_picture_or_its_mirror_image_and_both_about_equally_often():
+    images = toy_images(400)
+    run = Run(small(), images, replace(SHORT, augment="flip", normalize="unit", batch=400), ONE)
+    run._draw_epoch()
+    x, y = run._batch(run._step_plan())
+    whole = images.train_x[run._plan[0]].float() / 255
+    mirrored = sum(torch.equal(a, b.flip(-1)) for a, b in zip(x, whole, strict=True))
+    assert all(torch.equal(a, b) or torch.equal(a, b.flip(-1)) for a, b in zip(x, whole, strict=True))
+    assert 160 < mirrored < 240, "400 fair coins, four standard deviations"
+    assert torch.equal(y, images.train_y[run._plan[0]])
+
+
 @pytest.mark.parametrize("changes", [
-    {}, {"optimizer": "adam", "lr": 1e-3}, {"augment": "none", "shuffle": False}, {"validation": 0.2},
-    {"decay_all": False}, {"probe_steps": (0, 1, 5, 9)},
+    {}, {"optimizer": "adam", "lr": 1e-3}, {"augment": "none", "shuffle": False}, {"augment": "flip"},
+    {"validation": 0.2}, {"decay_all": False}, {"probe_steps": (0, 1, 5, 9)},
 ])
 @pytest.mark.parametrize("stop", [1, 3, 4, 8])
 def test_resumed_run_equals_uninterrupted_one(tmp_path, changes, stop):
@@ -182,7 +194,7 @@ def test_decay_exempts_biases_and_batch_norm_only_if_told():
 
 
 @pytest.mark.parametrize("changes, word", [
-    ({"optimizer": "sdg"}, "sgd, adam"), ({"augment": "flip"}, "none, crop_flip"),
+    ({"optimizer": "sdg"}, "sgd, adam"), ({"augment": "crop"}, "none, flip, crop_flip"),
     ({"normalize": "zscore"}, "pixel_mean"),
     ({"steps": 0}, "at least 1"), ({"lr": float("nan")}, "positive"), ({"validation": 1.0}, "[0, 1)"),
     ({"batch": 1.5}, "whole number"), ({"seed": -1}, "at least 0"), ({"warmup_lr": 0}, "positive"),
