@@ -66,9 +66,13 @@ def exploration(records: Sequence[Record], y: Sequence[str], shown: Sequence[str
     A stopped run is an entry of its own, as in `plots.curves`. ``at`` of a series is a place in ``steps``.
     """
     steps: list[list[int]] = []
-    variants = [_entry(group, y, steps, colors or {}) for group in _groups(records).values()]
+    groups = _groups(records)
+    tones = _tones([variant for variant, _ in groups]) | dict(colors or {})
+    variants = [_entry(group, y, steps, tones[variant]) for (variant, _), group in groups.items()]
     names = [v["name"] for v in variants]
     wanted = list(shown) if shown is not None else names[:MOST_SHOWN]
+    if not wanted:
+        raise ValueError("shown: name at least one variant, so that something is seen before any touch")
     if unknown := [n for n in wanted if n not in names]:
         raise ValueError(f"shown: no run is called {', '.join(unknown)}; there are {', '.join(names)}")
     fields = [{"field": f, "name": plots.AXIS.get(f, f), "train": f.startswith("train"), "percent": "error" in f}
@@ -77,6 +81,14 @@ def exploration(records: Sequence[Record], y: Sequence[str], shown: Sequence[str
             "end": max([r.steps for r in records] + [s[-1] for s in steps]),
             "marks": [{"step": step, "name": words} for step, words in (marks or {}).items()],
             "published": _published(published, y, names)}
+
+
+def _tones(variants: Sequence[str]) -> dict[str, str]:
+    """A color of plots.COLORS for each: plain and residual their own, the others green and purple in turn by stem."""
+    stems = dict.fromkeys(v.split("-")[0] for v in variants)
+    others = [stem for stem in stems if plots.kind(stem) == "green"]
+    tone = {stem: plots.kind(stem) for stem in stems} | {s: ("green", "purple")[k % 2] for k, s in enumerate(others)}
+    return {v: tone[v.split("-")[0]] for v in variants}
 
 
 def _groups(records: Sequence[Record]) -> dict[tuple, list[Record]]:
@@ -94,10 +106,10 @@ def _groups(records: Sequence[Record]) -> dict[tuple, list[Record]]:
     return groups
 
 
-def _entry(group: list[Record], y: Sequence[str], steps: list[list[int]], colors: Mapping[str, str]) -> dict:
+def _entry(group: list[Record], y: Sequence[str], steps: list[list[int]], color: str) -> dict:
     variant, first = group[0].variant, group[0]
-    entry = {"name": variant if first.finished else f"{variant}, seed {first.seed} (stopped)", "variant": variant,
-             "color": colors.get(variant, plots.kind(variant)), "weight": plots.weight(variant),
+    entry = {"name": variant if first.finished else f"{variant}-s{first.seed}", "variant": variant,
+             "color": color, "weight": plots.weight(variant),
              "seeds": [r.seed for r in group], "stopped": "" if first.finished else first.progress,
              "lost": [_lost_from(r) for r in group], "series": {}}
     for field in y:
