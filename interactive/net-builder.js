@@ -29,7 +29,7 @@
     head: ["part", "output", "parameters", "multiply–adds"],
     exact: "Data table",
     exactCaption: (name) => `${name}, exactly`,
-    code: "The net in resnet_lib",
+    code: "In resnet_lib",
     copy: "Copy",
     copied: "Copied.",
     refused: "The browser refused the clipboard. The line is selected: copy it with the keyboard.",
@@ -42,20 +42,23 @@
       ? `${p} holds ${pShare} of the parameters and does ${mShare} of the multiply–adds.`
       : `Most parameters sit in ${p} (${pShare}), most multiply–adds in ${m} (${mShare}).`),
     partName: (part) => (part.blocks ? `stage ${part.name.slice(5)}` : { conv1: "the stem", fc: "the linear layer" }[part.name]),
-    tiny: "The last stage works on a map of one pixel: of each 3×3 kernel only the middle ever meets anything but padding.",
-    small: (side) => `The maps of the last stage are ${side}×${side}: the 3×3 kernels there see padding at every position.`,
-    evenly: (n) => `Each stage has ${n} blocks at the same cost, since the map has a quarter of the pixels where the ` +
-      "weights are four times as many: multiply–adds are spread evenly, parameters are not.",
+    tiny: "The last stage ends in a map of one pixel: a 3×3 kernel on it meets padding everywhere but in the middle.",
+    small: (side) => `The last stage ends in maps of ${side}×${side}: a 3×3 kernel on them meets padding at every position.`,
+    evenly: "The stages cost nearly the same, since a map has a quarter of the pixels where the weights are four times as " +
+      "many: multiply–adds are spread evenly, parameters are not.",
+    unevenly: (ratios) => `From stage to stage the multiply–adds go as ${ratios}; with many blocks and a side that can be ` +
+      "halved twice they would be nearly equal.",
     plain: "Leaving out the additions changes neither number: the plain net has the weights and the multiply–adds of " +
       "the residual net with option A.",
     option: (name, n, parameters, share, macs) => `Option ${name} has ${n} projection${n > 1 ? "s" : ""}: ${parameters} parameters (${share}) and ` +
       `${macs} multiply–adds more than option A.`,
-    pre: (d, n) => (d === 0 ? "Moving the activations before the convolutions keeps the number of parameters."
-      : `Moving the activations before the convolutions changes ${n} parameters: only batch norms have moved.`),
+    pre: "Moving the activations before the convolutions changes neither number: some batch norms get narrower, one comes " +
+      "behind the last stage, and the sums are equal.",
     width: (w, p, m) => `With ${w} channels instead of 16, parameters are ${p} times and multiply–adds ${m} times those of the usual width.`,
-    stride: (s, other, d, share) => (s === "1x1" ? `The paper's stride on the 1×1 does ${d} multiply–adds less (${share}) than the 3×3 would: ` +
-      "those pixels are never read." : `With the paper's stride on the 1×1 it would be ${d} multiply–adds less (${share}); the weights stay the same.`),
-    basic: (s, d) => `The depth counts 1 + 2 · ${d} + 1 layers. Most of the work is 3×3 convolutions; from 50 layers on, bottlenecks make depth affordable.`,
+    stride: (where, d, share) => (where === "1x1"
+      ? `The paper's stride on the 1×1 saves ${d} multiply–adds (${share}): three pixels in four are read by neither path.`
+      : `With the paper's stride on the 1×1 it would be ${d} multiply–adds less (${share}), with the same weights.`),
+    basic: (blocks, n) => `The depth counts 1 + 2 · ${blocks} + 1 layers; the ${n} projections on shortcuts are not counted.`,
   };
 
   const { element, drawn, table, readHash, writeHash, keyOf, BookElement, define } = globalThis.BookPage;
@@ -86,25 +89,24 @@
     const last = net.parts[net.parts.length - 2].side;
     if (last <= 2) return last === 1 ? TEXT.tiny : TEXT.small(last);
     if (s.family === "imagenet") {
-      if (net.perBlock === 2) return TEXT.basic(s, IMAGENET[s.depth][1].reduce((a, b) => a + b));
+      if (net.perBlock === 2) return TEXT.basic(IMAGENET[s.depth][1].reduce((a, b) => a + b), net.projections);
       const other = netCost({ ...s, strideIn: s.strideIn === "1x1" ? "3x3" : "1x1" });
       const gap = Math.abs(other.macs - net.macs);
-      return TEXT.stride(s.strideIn, other, short(gap), TEXT.share(gap / Math.max(net.macs, other.macs)));
+      return TEXT.stride(s.strideIn, short(gap), TEXT.share(gap / Math.max(net.macs, other.macs)));
     }
     if (s.kind === "plain") return TEXT.plain;
     if (s.shortcut !== "A") {
       const a = netCost({ ...s, shortcut: "A" }), more = net.parameters - a.parameters;
       return TEXT.option(s.shortcut, net.projections, exact(more), TEXT.share(more / a.parameters), short(net.macs - a.macs));
     }
-    if (s.block === "pre") {
-      const gap = net.parameters - netCost({ ...s, block: "post" }).parameters;
-      return TEXT.pre(gap, exact(Math.abs(gap)));
-    }
+    if (s.block === "pre") return TEXT.pre;
     if (s.width !== 16) {
       const usual = netCost({ ...s, width: 16 }), by = (key) => Number((net[key] / usual[key]).toPrecision(3));
       return TEXT.width(s.width, by("parameters"), by("macs"));
     }
-    return TEXT.evenly((s.depth - 2) / 6);
+    const costs = net.parts.filter((part) => part.blocks).map((part) => part.macs);
+    return Math.max(...costs) < 1.1 * Math.min(...costs) ? TEXT.evenly
+      : TEXT.unevenly(costs.map((c) => Number((c / costs[0]).toFixed(2))).join(" : "));
   }
 
   class NetBuilder extends BookElement {
@@ -128,7 +130,7 @@
 
     controls() {
       this.family = this.select("family", Object.entries(TEXT.families));
-      this.family.addEventListener("change", () => this.change({ ...START[this.family.value], size: this.state.size, channels: this.state.channels }));
+      this.family.addEventListener("change", () => this.change(START[this.family.value]));
       this.depth = element("input", { type: "range", id: `${this.key}-depth`, min: 0, step: 1 });
       this.depth.addEventListener("input", () => this.change({ depth: depthsOf(this.state.family)[this.depth.value] }));
       this.output = element("output", { htmlFor: this.depth.id });
@@ -176,7 +178,7 @@
       this.said.setAttribute("role", "status");
       const button = element("button", { type: "button", textContent: TEXT.copy });
       button.addEventListener("click", () => this.copy());
-      const box = element("div", { className: "rn-net-line" }, this.code, button, this.said);
+      const box = element("div", { className: "rn-net-line" }, element("span", { textContent: TEXT.code }), this.code, button, this.said);
       box.setAttribute("role", "group");
       box.setAttribute("aria-label", TEXT.code);
       return box;
@@ -260,11 +262,11 @@
   /* From the top: a band for each part, as wide as the map's side (square root), a box for each block, a blue arc for
      each shortcut and a square on it where it is a projection. */
   function drawNet(net, s, name) {
-    const axis = 92, most = Math.sqrt(s.size), residual = s.kind === "residual";
-    const svg = drawn("svg", { role: "img", fill: "none", stroke: "currentColor", "stroke-width": 1.2, "font-size": 13 });
+    const axis = 84, most = Math.sqrt(s.size), residual = s.kind === "residual";
+    const svg = drawn("svg", { role: "img", fill: "none", stroke: "currentColor", "stroke-width": 1.2, "font-size": 14 });
     svg.setAttribute("aria-label", TEXT.picture(name, net.parts.map((part) => `${partTitle(part, s)}, ${TEXT.shape(part.channels, part.side)}`).join("; ")));
     const put = (tag, attributes, text) => svg.append(drawn(tag, attributes, text));
-    const word = (y, text, more = {}) => put("text", { x: 192, y, fill: "currentColor", stroke: "none", ...more }, text);
+    const word = (y, text, more = {}) => put("text", { x: 172, y, fill: "currentColor", stroke: "none", ...more }, text);
     const half = (side) => Math.max(4, 70 * Math.sqrt(side || 0) / most);
     let y = 20;
     put("text", { x: axis, y: 12, "text-anchor": "middle", fill: "currentColor", stroke: "none" }, TEXT.shape(s.channels, s.size));
@@ -285,7 +287,7 @@
       if (part.side !== null) word(middle + 13, TEXT.shape(part.channels, part.side), { class: "rn-net-shape" });
       y += part.side === null ? 4 : part.blocks ? 10 : 14;
     }
-    svg.setAttribute("viewBox", `0 0 330 ${y}`);
+    svg.setAttribute("viewBox", `0 0 300 ${y}`);
     return svg;
   }
 
