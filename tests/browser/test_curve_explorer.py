@@ -275,3 +275,16 @@ def test_without_javascript_figure_and_table_are_there(chromium, folder):
     assert row == ["plain-20", "1,200", "3", row[3], f"{values.mean():.2f} ± {values.std(ddof=1):.2f} %", row[5]]
     assert "RECORDED" in page.locator(".rn-caption").inner_text()
     context.close()
+
+
+def test_a_published_value_is_an_open_circle_at_its_height(chromium, tmp_path):
+    html = explore.curves(RUNS, ("test_error",), alt="Errors.", published="he15-figure6", mode="frames").html
+    write(tmp_path, html, head=element_head("curve-explorer"))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
+        assert readout(watched.page)["plain-56"][2] == "13.3 ± 0.1 %" and readout(watched.page)["residual-56"][2] == ""
+        ticks = dict(watched.page.evaluate("""() => [...document.querySelectorAll(".rn-tick-y")].map(t =>
+            [t.textContent, t.getAttribute("y") - 4])"""))
+        heights = watched.page.evaluate("""() => [...document.querySelectorAll("circle.rn-published-value")].map(c =>
+            Number(c.getAttribute("cy")))""")
+        found = [0.2 * (ticks["0 %"] - y) / (ticks["0 %"] - ticks["20 %"]) for y in heights]
+        assert found == pytest.approx([0.097, 0.1325], abs=1e-3) and watched.errors == []
