@@ -30,8 +30,9 @@ COLORS = {"plain": "#D55E00", "residual": "#0072B2", "green": "#009E73", "purple
 # what a color of a figure becomes in the page; outside the book the variables' defaults hold
 PAGE = {INK: "currentColor", MUTED: "var(--rn-muted, #767677)"} | {
     color: f"var(--rn-{name}, {color})" for name, color in COLORS.items()}
-AXIS = {"train_error": "training error", "test_error": "test error",
-        "train_error_eval": "training error (evaluation mode)", "train_loss": "training loss"}
+AXIS = {"train_error": "training error", "test_error": "test error", "validation_error": "validation error",
+        "train_error_eval": "training error (evaluation mode)", "train_loss": "training loss", "test_loss": "test loss",
+        "validation_loss": "validation loss", "train_loss_eval": "training loss (evaluation mode)"}
 
 
 def kind(variant: str) -> str:
@@ -72,18 +73,22 @@ def percent(axis) -> None:
 
 
 def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = None,
-           labels: bool = True) -> Axes:
+           labels: bool = True, colors: dict[str, str] | None = None) -> Axes:
     """Error (or loss) against steps, one line a variant: mean over seeds, band ± one standard deviation.
 
     A run that was stopped is a line of its own, never part of a mean; it ends in an open square that
-    says where, and the axis runs to the end of its recipe.
+    says where, and the axis runs to the end of its recipe. Where one run of a variant is not finite there is no mean;
+    the label says how many are not. ``colors``: variant -> one of COLORS, where it shall not be its kind's.
     """
+    def color_of(variant: str) -> str:
+        return COLORS[(colors or {}).get(variant, kind(variant))]
+
     if ax is None:
         ax = axes()[1][0]
     dashed = y.startswith("train")
     ends = []
     for variant, group in by_variant([r for r in records if r.finished]).items():
-        color, width = COLORS[kind(variant)], weight(variant)
+        color, width = color_of(variant), weight(variant)
         steps = [row["step"] for row in group[0].rows if y in row]
         values = np.array([r.column(y) for r in group], dtype=float)
         mean = values.mean(0)
@@ -93,10 +98,13 @@ def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = 
         if 1 < len(group) < 5:
             ax.plot(steps, values.T, color=color, linewidth=0.5, alpha=0.55)
         ax.plot(steps, mean, color=color, linewidth=width, linestyle="--" if dashed else "-")
-        ends.append((mean[-1], variant, color, steps[-1]))
+        lost = int((~np.isfinite(values[:, -1])).sum())
+        known = values[np.isfinite(values)]
+        label = f"{variant}: {lost} of {len(group)} not finite" if lost else variant
+        ends.append((known[-1] if lost and known.size else mean[-1] if not lost else 0, label, color, steps[-1]))
     stopped = [r for r in records if not r.finished]
     for r in stopped:
-        color, values = COLORS[kind(r.variant)], r.column(y)
+        color, values = color_of(r.variant), r.column(y)
         steps = [row["step"] for row in r.rows if y in row]
         ax.plot(steps, values, color=color, linewidth=weight(r.variant), linestyle="--" if dashed else "-")
         ax.plot(steps[-1], values[-1], "s", ms=6, mfc="none", color=color)
