@@ -85,7 +85,7 @@
       this.stops = [...new Set(steps.flat())].sort((a, b) => a - b);
       this.seeds = [...new Set(variants.flatMap((v) => v.seeds))].sort((a, b) => a - b);
       this.measures = [...new Set(fields.map((f) => (f.percent ? "percent" : "number")))];
-      this.start = { shown: variants.map((v) => v.name).filter((n) => shown.includes(n)), fields: fields.map((f) => f.field),
+      this.start = { shown: variants.map((v) => v.name).filter((n) => shown.includes(n)), fields: this.data.drawn,
         measure: this.measures[0], runs: "mean", log: false, step: this.stops[this.stops.length - 1] };
       this.key = keyOf(this, "curves");
       this.querySelectorAll(".rn-curves-still").forEach((still) => { still.hidden = true; });

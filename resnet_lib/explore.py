@@ -20,25 +20,26 @@ TEXT = {"table": "Data table", "last": "The last row of each variant: mean ± on
 
 
 def curves(records: Sequence[Record], y: Sequence[str] = ("train_error", "test_error"), alt: str = "",
-           caption: str = "", shown: Sequence[str] | None = None, colors: Mapping[str, str] | None = None,
-           marks: Mapping[int, str] | None = None, published: str = "", try_this: str = "", name: str = "",
-           mode: str = "auto") -> Shown:
+           caption: str = "", shown: Sequence[str] | None = None, drawn: Sequence[str] | None = None,
+           colors: Mapping[str, str] | None = None, marks: Mapping[int, str] | None = None, published: str = "",
+           try_this: str = "", name: str = "", mode: str = "auto") -> Shown:
     """A ``<curve-explorer>`` of the records: columns ``y`` against steps, each variant switched on and off.
 
     In the built book the element, with the figure of the first column as its fall-back; elsewhere that figure and the
     table of the last rows (a kernel is not asked to redraw: `plots.curves` does that in a cell). ``shown``: the
-    variants it begins with, else the first six; ``colors``: variant -> one of plots.COLORS, where it shall not be its
-    kind's; ``marks``: step -> words beside a vertical line; ``published``: a key of published.json, whose values become
-    open circles; ``try_this``: what to look for; ``name``: the element's id and its key in the address.
+    variants it begins with, else the first six; ``drawn``: the columns it begins with, else all; ``colors``: variant ->
+    one of plots.COLORS, where it shall not be its kind's; ``marks``: step -> words beside a vertical line;
+    ``published``: a key of published.json, whose values become open circles; ``try_this``: what to look for; ``name``:
+    the element's id and its key in the address.
 
-    ValueError: an unknown mode or variant, no alt, rows of a variant at different steps, runs of one variant from more
-    than one tier or data set, and more than 300 kB.
+    ValueError: an unknown mode, variant or column, no alt, rows of a variant at different steps, runs of one variant
+    from more than one tier or data set, and more than 300 kB.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     if not alt:
         raise ValueError("a figure needs alt=…: one sentence that says what it shows")
-    data = exploration(records, y, shown, colors, marks, published) | ({"tryThis": try_this} if try_this else {})
+    data = exploration(records, y, shown, colors, marks, published, drawn) | ({"tryThis": try_this} if try_this else {})
     tones = {v["name"]: v["color"] for v in data["variants"]}
     first = [r for r in records if r.variant in {v["variant"] for v in data["variants"] if v["name"] in data["shown"]}]
     figure = svg(plots.curves(first, y[0], colors=tones).figure, alt)
@@ -60,7 +61,7 @@ def curves(records: Sequence[Record], y: Sequence[str] = ("train_error", "test_e
 
 def exploration(records: Sequence[Record], y: Sequence[str], shown: Sequence[str] | None = None,
                 colors: Mapping[str, str] | None = None, marks: Mapping[int, str] | None = None,
-                published: str = "") -> dict:
+                published: str = "", drawn: Sequence[str] | None = None) -> dict:
     """What the element reads. Errors are fractions; null stands for a number that was not finite.
 
     A stopped run is an entry of its own, as in `plots.curves`. ``at`` of a series is a place in ``steps``.
@@ -75,9 +76,11 @@ def exploration(records: Sequence[Record], y: Sequence[str], shown: Sequence[str
         raise ValueError("shown: name at least one variant, so that something is seen before any touch")
     if unknown := [n for n in wanted if n not in names]:
         raise ValueError(f"shown: no run is called {', '.join(unknown)}; there are {', '.join(names)}")
+    if unknown := [f for f in drawn or () if f not in y]:
+        raise ValueError(f"drawn: {', '.join(unknown)} is not among the columns {', '.join(y)}")
     fields = [{"field": f, "name": plots.AXIS.get(f, f), "train": f.startswith("train"), "percent": "error" in f}
               for f in y]
-    return {"fields": fields, "steps": steps, "variants": variants, "shown": wanted,
+    return {"fields": fields, "steps": steps, "variants": variants, "shown": wanted, "drawn": list(drawn or y),
             "end": max([r.steps for r in records] + [s[-1] for s in steps]),
             "marks": [{"step": step, "name": words} for step, words in (marks or {}).items()],
             "published": _published(published, y, names)}

@@ -110,6 +110,8 @@ def test_what_cannot_be_shown_is_refused(tiny):
         explore.curves(runs)
     with pytest.raises(ValueError, match="no run is called plain-9; there are plain-8"):
         explore.curves(runs, alt="x", shown=["plain-9"])
+    with pytest.raises(ValueError, match="test_loss is not among the columns train_error"):
+        explore.curves(runs, ("train_error",), alt="a", drawn=("test_loss",))
     with pytest.raises(ValueError, match="at least one variant"):
         explore.curves(runs, alt="x", shown=[])
     with pytest.raises(ValueError, match="no records"):

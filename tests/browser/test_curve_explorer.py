@@ -288,3 +288,16 @@ def test_a_published_value_is_an_open_circle_at_its_height(chromium, tmp_path):
             Number(c.getAttribute("cy")))""")
         found = [0.2 * (ticks["0 %"] - y) / (ticks["0 %"] - ticks["20 %"]) for y in heights]
         assert found == pytest.approx([0.097, 0.1325], abs=1e-3) and watched.errors == []
+
+
+def test_it_may_begin_with_one_of_its_curves(chromium, tmp_path):
+    write(tmp_path, explore.curves(RUNS, alt="Errors.", drawn=("train_error",), mode="frames").html,
+          head=element_head("curve-explorer"))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
+        page = watched.page
+        train, test = box(page, "training error (dashed)"), box(page, "test error (solid)")
+        assert train.is_checked() and not test.is_checked() and len(readout(page)["plain-20"]) == 2
+        test.check()
+        assert len(readout(page)["plain-20"]) == 3
+        page.get_by_role("button", name="Reset").click()
+        assert train.is_checked() and not test.is_checked() and "#" not in page.url
