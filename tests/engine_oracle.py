@@ -24,7 +24,8 @@ COMPUTE = """(spec, kind) => {
   for (let k = 0; k < net.theta.length; k++) net.theta[k] += 0.1 * normal();
   for (const block of spec.removed) net.toggle(block);
   const answer = { parts: net.parts, data: { x: [...net.data.x], t: [...net.data.t], task: net.data.task },
-    theta: [...net.theta], loss: net.gradient(), z: [...net.space.z], grad: [...net.grad], statistics: net.statistics() };
+    theta: [...net.theta], loss: net.gradient(), z: [...net.space.z], grad: [...net.grad],
+    statistics: net.statistics() };
   const other = Float.from(net.data.x, (v) => 0.7 * v + 0.1);
   answer.other = [...other];
   answer.predicted = [...net.predict(other)];
@@ -50,13 +51,15 @@ def cases():
     found = [{"norm": norm, "activation": activation, "skip": skip}
              for norm, activation, skip in itertools.product((True, False), ("relu", "tanh", "silu", "linear"),
                                                              ("none", "identity", "half", "linear"))]
-    found += [{"scale": scale, "init": init, "skip": skip, "norm": norm} for scale, init, skip, norm in itertools.product(
-        ("sqrt", "zero"), ("he", "glorot", "default"), ("identity", "linear"), (True, False))]
+    found += [{"scale": scale, "init": init, "skip": skip, "norm": norm}
+              for scale, init, skip, norm in itertools.product(("sqrt", "zero"), ("he", "glorot", "default"),
+                                                               ("identity", "linear"), (True, False))]
     found += [{"removed": [0, 2], "skip": skip, "norm": norm, "scale": "sqrt"}
               for skip in ("none", "identity", "half", "linear") for norm in (True, False)]
     found += [{"width": width, "points": points, "norm": norm} for width, points in ((1, 4), (2, 7), (4, 33), (7, 30))
               for norm in (True, False) if not (norm and width == 1)]
-    found += [{"optimizer": optimizer, "norm": False, "activation": "tanh", "rate": 0.02} for optimizer in ("sgd", "momentum", "adam")]
+    found += [{"optimizer": optimizer, "norm": False, "activation": "tanh", "rate": 0.02}
+              for optimizer in ("sgd", "momentum", "adam")]
     found += [{"blocks": 27, "width": 12, "points": 256, "skip": "identity", "norm": norm, "scale": "sqrt"}
               for norm in (True, False)]
     # Not the curve for linear nets, nor width 1 with normalization: normalized numbers of one dimension are the same
@@ -118,8 +121,9 @@ class Oracle:
 
     def optimizer(self):
         lr, values = self.spec["rate"], list(self.parameters.values())
-        return {"sgd": lambda: torch.optim.SGD(values, lr), "momentum": lambda: torch.optim.SGD(values, lr, momentum=0.9),
-                "adam": lambda: torch.optim.Adam(values, lr)}[self.spec["optimizer"]]()
+        if self.spec["optimizer"] == "adam":
+            return torch.optim.Adam(values, lr)
+        return torch.optim.SGD(values, lr, momentum=0.9 if self.spec["optimizer"] == "momentum" else 0)
 
     def flat(self, gradients=False):
         return [(name, (v.grad if gradients else v).detach().clone() if not gradients or v.grad is not None
@@ -139,7 +143,8 @@ def angle(y):
     """1 - mean cosine over all pairs of different points, pair by pair."""
     unit = F.normalize(y, dim=1)
     n = len(y)
-    return 1 - ((unit @ unit.T).sum() - n) / (n * (n - 1))
+    cosines = unit @ unit.T
+    return 1 - (cosines.sum() - cosines.trace()) / (n * (n - 1))
 
 
 def differences(spec, answer):
