@@ -18,6 +18,7 @@
   const OPTIMIZERS = ["sgd", "momentum", "adam"];
   const SCALES = ["one", "sqrt", "zero"];
   const INITS = ["he", "glorot", "default"];
+  const GRID = 40; // points along a side of the drawn square
   const DATA = ["spirals", "circles", "xor", "curve"];
 
   /* ---- random numbers and data ------------------------------------------------------------------- */
@@ -117,7 +118,7 @@
   }
 
   function activate(kind, a, h, size) {
-    if (kind === "relu") for (let k = 0; k < size; k++) h[k] = a[k] > 0 ? a[k] : 0;
+    if (kind === "relu") for (let k = 0; k < size; k++) h[k] = a[k] <= 0 ? 0 : a[k]; // NaN stays NaN
     else if (kind === "tanh") for (let k = 0; k < size; k++) h[k] = Math.tanh(a[k]);
     else if (kind === "silu") for (let k = 0; k < size; k++) h[k] = a[k] / (1 + Math.exp(-a[k]));
     else for (let k = 0; k < size; k++) h[k] = a[k];
@@ -126,7 +127,7 @@
   /* d becomes d times the derivative of the activation. */
   function activateBack(kind, a, h, d, size) {
     if (kind === "relu") {
-      for (let k = 0; k < size; k++) if (!(a[k] > 0)) d[k] = 0;
+      for (let k = 0; k < size; k++) if (a[k] <= 0) d[k] = 0;
     } else if (kind === "tanh") {
       for (let k = 0; k < size; k++) d[k] *= 1 - h[k] * h[k];
     } else if (kind === "silu") {
@@ -385,14 +386,16 @@
     }
 
     /* Numbers per layer, at the present parameters: Frobenius norms of the gradients of the weights; and of y_0 … y_L
-       the spread over the points and one minus the mean cosine similarity of two different points. */
+       the spread over the points and one minus the mean cosine similarity of two different points.  right: how many
+       points are on the right side, in classification. */
     statistics() {
       this.gradient();
-      const { space, grad, width: w, data: { n } } = this;
+      const { space, grad, width: w, data: { n, t, task } } = this;
       const norm = (at, size) => Math.sqrt(grad.subarray(at, at + size).reduce((sum, g) => sum + g * g, 0));
       return {
         stem: norm(this.stem.w, w * this.data.inputs), head: norm(this.head.w, w),
         gradient1: this.blocks.map((b) => norm(b.l1.w, w * w)), gradient2: this.blocks.map((b) => norm(b.l2.w, w * w)),
+        right: task === "regression" ? null : t.reduce((sum, label, p) => sum + (space.z[p] > 0 === label > 0), 0),
         spread: space.y.map((y) => spread(y, w, n)), angle: space.y.map((y) => angle(y, w, n)),
       };
     }
@@ -448,7 +451,7 @@
     port.onmessage = ({ data: { id, start, steps = 0, toggle, surface } }) => {
       if (start) {
         net = new Net(start, makeData(start.data));
-        grid = makeGrid(net.data.inputs, 40);
+        grid = makeGrid(net.data.inputs, GRID);
       }
       if (toggle !== undefined) net.toggle(toggle);
       const begun = performance.now(), from = net.step;
@@ -464,5 +467,5 @@
   }
 
   globalThis.ResidualEngine = { Net, makeData, makeGrid, combine, weightGradient, random, serve, SKIPS, ACTIVATIONS,
-    OPTIMIZERS, SCALES, INITS, DATA, source: `(${engine})();` };
+    OPTIMIZERS, SCALES, INITS, DATA, GRID, source: `(${engine})();` };
 })();
