@@ -88,6 +88,13 @@
         "needed.",
       ask: "Try this: double the blocks until the plain net no longer follows within 300 steps.",
     },
+    "halved-skip": {
+      title: "A skip that halves", set: { skip: "half" }, after: 150, first: 60,
+      seen: "The right-hand net adds y/2 instead of y. What passes all skips is halved 27 times. At step 0 the gradient of " +
+        "its first block is more than a thousand times that of its last, as in the plain net, and after 150 steps both " +
+        "losses are above 0.5: it is the identity that helps, not just any connection.",
+      ask: "Try this: set the skip back to the identity under More and run again.",
+    },
     "lesion": {
       title: "Remove a block", set: { blocks: 5 }, after: 150, first: 150,
       seen: "Both nets have learned the spirals. Taking any one block out of the plain net brings its loss above 0.5. " +

@@ -29,6 +29,8 @@
     surface: (name, step, right, n) => (right === null ? `The curve that the ${name} net computes after ${step} steps, and ${n} points.`
       : `What the ${name} net computes after ${step} steps, and ${n} points of two classes; ${right} are on their own side.`),
     rows: ["gradient ‖∂L/∂W‖", "spread over the points", "1 − cosine similarity"],
+    row: (name, what) => `${name}: ${what}`,
+    axis: (blocks) => (blocks > 1 ? ["block 1", String(blocks)] : ["block 1"]),
     blocks: (name) => `Blocks of the ${name} net: arrow keys move, Enter removes a block or puts it back`,
     block: (l, values) => `block ${l}: gradient ${values[0]}, spread ${values[1]}, 1 − cosine ${values[2]}`,
     gone: (l) => `block ${l}: removed`,
@@ -331,7 +333,7 @@
         });
         bars.append(...columns);
         const scale = element("div", { className: "rn-play-scale" }, ...TEXT.rows.map((name) => {
-          const row = element("div", {}, element("b", { textContent: name }));
+          const row = element("div", {}, element("b", { textContent: TEXT.row(this.names[index], name) }));
           for (const power of [HIGH, 0, -4, LOW]) {
             const tick = element("small", { textContent: exponent(power) });
             tick.style.bottom = `${heightOf(10 ** power)}%`;
@@ -339,8 +341,11 @@
           }
           return row;
         }));
-        const net = element("section", { className: "rn-play-net" }, element("p", { className: "rn-play-title", textContent: this.names[index] }),
-          canvas, element("div", { className: "rn-play-frame" }, scale, bars));
+        const axis = element("div", { className: "rn-play-axis" },
+          ...TEXT.axis(this.setting.blocks).map((textContent) => element("span", { textContent })));
+        const net = element("section", { className: "rn-play-net" },
+          element("div", {}, element("p", { className: "rn-play-title", textContent: this.names[index] }), canvas),
+          element("div", { className: "rn-play-frame" }, scale, bars, axis));
         net.style.setProperty("--rn-net", `var(${this.colors[index]})`);
         return { canvas, columns, net };
       });
