@@ -109,7 +109,7 @@
 
   /* ---- bars ------------------------------------------------------------------------------------- */
 
-  const LOW = -8, HIGH = 4; // powers of ten at the foot and at the top
+  const LOW = -8, HIGH = 6; // powers of ten at the foot and at the top
 
   /* Height of a bar in per cent. */
   function heightOf(value) {

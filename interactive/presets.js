@@ -54,11 +54,11 @@
         "has a steeper slope?",
     },
     "signal-collapse": {
-      title: "Signal collapse", set: { norm: "off", init: "default" }, after: 150, first: 40,
+      title: "Signal collapse", set: { norm: "off", init: "default", rate: 0.001 }, after: 300, first: 60,
       seen: "Signal collapse: without normalization and with PyTorch’s default weights, the plain net’s spread shrinks from " +
         "block to block until all points look the same to the last layers (spread and 1 − cosine at the foot of the scale), " +
         "and hardly any gradient comes back. It stays at 0.693, the loss of guessing. The residual net starts from the " +
-        "same weights and learns. This is a badly scaled start, not what He et al. call degradation.",
+        "same weights and is below 0.1 after 300 steps. This is a badly scaled start, not what He et al. call degradation.",
       ask: "Try this: at which block do the plain net’s bars reach the foot? Then turn normalization on under More.",
     },
     "growing": {
@@ -83,10 +83,10 @@
       ask: "Try this: remove a block of the residual net now, then run 150 steps and remove it again.",
     },
     "shallow": {
-      title: "Two blocks: no skip needed", set: { blocks: 2 }, after: 300, first: 60,
-      seen: "With two blocks, six layers, both nets bring the loss below 0.02 within 300 steps. At this depth the skip is not " +
+      title: "Two blocks: no skip needed", set: { blocks: 2, optimizer: "momentum", rate: 0.05 }, after: 200, first: 60,
+      seen: "With two blocks, six layers, both nets bring the loss below 0.02 within 200 steps. At this depth the skip is not " +
         "needed.",
-      ask: "Try this: double the blocks until the plain net no longer follows within 300 steps.",
+      ask: "Try this: double the blocks until the plain net no longer follows within 200 steps.",
     },
     "halved-skip": {
       title: "A skip that halves", set: { skip: "half" }, after: 150, first: 60,
@@ -137,7 +137,7 @@
     const words = [], [first, ...rest] = String(text).split(",");
     const pairs = first.includes(":") ? [first, ...rest] : rest;
     let preset = Object.keys(PRESETS)[0];
-    if (first in PRESETS) preset = first;
+    if (Object.hasOwn(PRESETS, first)) preset = first;
     else if (!first.includes(":")) words.push(TEXT.noPreset(brief(first)));
     const setting = settingOf(preset);
     for (const pair of pairs) {

@@ -60,7 +60,7 @@ def signal_collapse(plain, residual):
     assert plain["start"]["spread"][-1] < 1e-8 and plain["start"]["angle"][-1] < 1e-8
     assert plain["start"]["gradient"][0] < 1e-8
     assert abs(plain["end"]["loss"] - GUESSING) < 5e-4
-    assert residual["start"]["spread"][-1] > 0.1 and residual["end"]["loss"] < 0.65
+    assert residual["start"]["spread"][-1] > 0.1 and residual["end"]["loss"] < 0.1
 
 
 def growing(plain, residual):
