@@ -75,7 +75,7 @@
         }
         this.worker = new Worker(Side.address);
       } catch (error) {
-        this.onDeath(this, error.message);
+        queueMicrotask(() => this.onDeath(this, error.message));
         return;
       }
       this.worker.onerror = (event) => {
@@ -214,18 +214,18 @@
       this.colors = [COLORS.plain, COLORS[setting.skip]];
       this.points = globalThis.ResidualEngine.makeData(setting.data);
       this.buildStage();
-      this.restart();
-      this.status.textContent = words;
+      this.restart(words);
       // A first look that shows something: some steps, then it waits for the reader.
       this.goal = PRESETS[preset].first;
     }
 
     /* ---- training */
 
-    restart() {
+    restart(words = "") {
+      if (this.dead) return;
       this.running = false;
       this.goal = 0;
-      this.status.textContent = "";
+      this.status.textContent = words;
       this.size = 4;
       this.looked = 0;
       for (const side of this.sides) side.surface = null;
@@ -291,12 +291,13 @@
     }
 
     died(side, reason) {
+      if (this.dead) return;
       const name = this.names[side.index];
       for (const each of this.sides) each.stop();
       this.restarts += 1;
       this.dead = this.restarts > RESTARTS;
-      if (!this.dead) this.restart();
-      this.status.textContent = this.dead ? TEXT.gaveUp(reason) : TEXT.died(name, reason);
+      if (this.dead) this.status.textContent = TEXT.gaveUp(reason);
+      else this.restart(TEXT.died(name, reason));
     }
 
     remove(index, l) {
