@@ -9,47 +9,60 @@
 
   const ink = (node, name) => getComputedStyle(node).getPropertyValue(name).trim();
 
+  const known = {};
+
   /* A color of the page as [red, green, blue], by way of a pixel, since it may be written in any way. */
   function rgb(color) {
+    if (known[color]) return known[color];
     const context = element("canvas", { width: 1, height: 1 }).getContext("2d");
     context.fillStyle = color;
     context.fillRect(0, 0, 1, 1);
-    return [...context.getImageData(0, 0, 1, 1).data];
+    known[color] = [...context.getImageData(0, 0, 1, 1).data];
+    return known[color];
   }
 
   /* data: of the engine's makeData; values: what its predict gives on makeGrid. */
   function drawSurface(canvas, data, values, color) {
     const size = Math.round((canvas.clientWidth || 220) * Math.min(devicePixelRatio || 1, 2));
     if (canvas.width !== size) canvas.width = canvas.height = size;
-    const context = canvas.getContext("2d"), unit = size / (2 * SPAN), dark = ink(canvas, "--rn-ink") || "#000";
-    const paper = ink(canvas, "--rn-paper") || "#fff";
+    const context = canvas.getContext("2d"), dark = ink(canvas, "--rn-ink") || "#000";
+    const paper = ink(canvas, "--rn-paper") || "#fff", line = data.task === "regression";
     context.clearRect(0, 0, size, size);
-    context.lineWidth = size / 220;
-    if (data.task === "regression") {
-      context.fillStyle = ink(canvas, "--rn-muted") || dark;
-      const up = (value) => size / 2 - Math.max(Math.min(value, 1.45), -1.45) * unit / 1.4;
-      for (let p = 0; p < data.n; p++) context.fillRect((data.x[p] + SPAN) * unit - 1, up(data.t[p]) - 1, 2, 2);
-      if (!values) return;
-      context.strokeStyle = ink(canvas, color) || dark;
-      context.lineWidth = size / 90;
-      context.beginPath();
-      values.forEach((value, k) => context.lineTo(size * k / (values.length - 1), up(value)));
-      context.stroke();
-      return;
-    }
-    if (values) context.drawImage(shade(values, rgb(dark)), 0, 0, size, size);
+    if (values && !line) context.drawImage(shade(values, dark), 0, 0, size, size);
+    const key = [data.name, size, dark].join();
+    if (canvas.pointsKey !== key) Object.assign(canvas, { pointsKey: key, points: drawPoints(data, size, dark, paper) });
+    context.drawImage(canvas.points, 0, 0);
+    if (!values || !line) return;
+    context.strokeStyle = ink(canvas, color) || dark;
+    context.lineWidth = size / 90;
+    context.beginPath();
+    values.forEach((value, k) => context.lineTo(size * k / (values.length - 1), height(value, size)));
+    context.stroke();
+  }
+
+  const height = (value, size) => size / 2 * (1 - Math.max(Math.min(value, 1.45), -1.45) / 1.54);
+
+  /* The points do not change while a net trains: they are drawn once. */
+  function drawPoints(data, size, dark, paper) {
+    const made = element("canvas", { width: size, height: size }), context = made.getContext("2d");
+    const unit = size / (2 * SPAN);
     context.strokeStyle = dark;
+    context.lineWidth = size / 220;
     for (let p = 0; p < data.n; p++) {
+      const x = (data.x[p] + SPAN) * unit, line = data.task === "regression";
+      const y = line ? height(data.t[p], size) : (SPAN - data.x[data.n + p]) * unit;
       context.beginPath();
-      context.arc((data.x[p] + SPAN) * unit, (SPAN - data.x[data.n + p]) * unit, size / 110, 0, 7);
-      context.fillStyle = data.t[p] ? dark : paper;
+      context.arc(x, y, size / (line ? 220 : 110), 0, 7);
+      context.fillStyle = line || data.t[p] ? dark : paper;
       context.fill();
-      context.stroke();
+      if (!line) context.stroke();
     }
+    return made;
   }
 
   /* Probability of class 1 as the strength of the ink. */
-  function shade(values, [red, green, blue]) {
+  function shade(values, dark) {
+    const [red, green, blue] = rgb(dark);
     const small = element("canvas", { width: GRID, height: GRID }), context = small.getContext("2d");
     const image = context.createImageData(GRID, GRID);
     values.forEach((value, k) => image.data.set([red, green, blue, 12 + 140 * value], 4 * k));

@@ -105,7 +105,7 @@
       answer.losses.forEach((loss, k) => { this.losses[answer.from + k] = loss; });
       Object.assign(this, { step: answer.step, loss: answer.loss, removed: answer.removed, milliseconds: answer.milliseconds });
       if (answer.statistics) this.statistics = answer.statistics;
-      if (answer.surface) this.surface = answer.surface;
+      if (answer.surface) Object.assign(this, { surface: answer.surface, fresh: true });
       const wasWell = this.broken === null;
       if (!Number.isFinite(answer.loss)) this.broken = answer.step;
       this.onAnswer(this, wasWell && this.broken !== null);
@@ -284,7 +284,9 @@
         side.then = null;
       }
       if (this.sides.some((s) => s.waiting)) return;
-      requestAnimationFrame(() => {
+      // Ten drawings a second are enough, and leave the page free for its reader.
+      if (performance.now() - (this.drawnAt || 0) < 100) this.next();
+      else requestAnimationFrame(() => {
         this.draw(false);
         this.next();
       });
@@ -364,22 +366,25 @@
 
     /* finished: the words too, which a screen reader need not hear ten times a second. */
     draw(finished) {
+      this.drawnAt = performance.now();
       const state = this.sides.map((side) => [this.names[side.index], short(side.loss)]);
       this.output.textContent = TEXT.state(this.step(), state);
       drawLosses(this.chart, this.sides.map((side, k) => ({ name: this.names[k], color: this.colors[k], dash: k ? "none" : "7 3", losses: side.losses })), TEXT);
-      this.sides.forEach((side, k) => this.drawNet(side, this.views[k]));
+      this.sides.forEach((side, k) => this.drawNet(side, this.views[k], finished));
       if (!finished) return;
       this.chart.setAttribute("aria-label", TEXT.chart(this.sides.map((side, k) => [this.names[k], short(side.losses[0]), short(side.loss)])));
       this.tabulate();
     }
 
-    drawNet(side, { canvas, columns }) {
+    drawNet(side, { canvas, columns }, finished) {
       const name = this.names[side.index];
-      drawSurface(canvas, this.points, side.surface, this.colors[side.index]);
-      canvas.setAttribute("aria-label", TEXT.surface(name, side.step, side.statistics?.right ?? null, this.points.n));
+      if (finished || side.fresh) drawSurface(canvas, this.points, side.surface, this.colors[side.index]);
+      side.fresh = false;
+      if (finished) canvas.setAttribute("aria-label", TEXT.surface(name, side.step, side.statistics?.right ?? null, this.points.n));
       columns.forEach((column, l) => {
         const gone = Boolean(side.removed[l]), values = side.values(l);
-        column.parts.forEach((part, row) => { part.style.height = `${gone ? 0 : heightOf(values[row])}%`; });
+        column.parts.forEach((part, row) => { part.style.transform = `scaleY(${gone ? 0 : heightOf(values[row]) / 100})`; });
+        if (!finished) return;
         column.setAttribute("aria-pressed", gone);
         column.title = gone ? TEXT.gone(l + 1) : TEXT.block(l + 1, values.map(short));
         column.setAttribute("aria-label", column.title);
