@@ -101,7 +101,8 @@ def test_step_run_pause_and_reset(visit):
 
 def test_the_bars_are_the_numbers_and_the_table_has_them_all(visit):
     page = visit()
-    heights = ask(page, "e.views[1].columns.map((c) => c.parts.map((p) => 100 * parseFloat(p.style.transform.slice(7))))")
+    heights = ask(page, """e.views[1].columns.map((c) => c.parts.map((p) =>
+        100 * parseFloat(p.style.transform.slice("scaleY(".length))))""")
     values = ask(page, "[0, 1, 2, 3].map((l) => e.sides[1].values(l))")
     low, high = page.evaluate("[PlaygroundDrawing.LOW, PlaygroundDrawing.HIGH]")
     for bars, numbers in zip(heights, values, strict=True):
