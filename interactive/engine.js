@@ -71,14 +71,14 @@
   /* out[o] = bias + sum over i of coefficient(o, i) x[i], for all points.  Coefficients are weights[at + o rs + i cs]:
      a layer forward, or with the strides exchanged its transpose.  bias < 0: none.  Two outputs and four points at a
      time, so that a number once loaded is used several times; the last group may overlap the one before it. */
-  function combine(out, x, weights, at, rs, cs, nin, nout, n, bias) {
-    for (let o = 0; o < nout; o += 2) {
-      const o2 = Math.min(o + 1, nout - 1), row = at + o * rs, row2 = at + o2 * rs;
+  function combine(out, x, weights, at, rs, cs, ins, outs, n, bias) {
+    for (let o = 0; o < outs; o += 2) {
+      const o2 = Math.min(o + 1, outs - 1), row = at + o * rs, row2 = at + o2 * rs;
       const b = bias < 0 ? 0 : weights[bias + o], b2 = bias < 0 ? 0 : weights[bias + o2];
       for (let block = 0; block < n; block += 4) {
         const p = Math.min(block, n - 4);
         let s0 = b, s1 = b, s2 = b, s3 = b, t0 = b2, t1 = b2, t2 = b2, t3 = b2;
-        for (let i = 0, a = p, q = 0; i < nin; i++, a += n, q += cs) {
+        for (let i = 0, a = p, q = 0; i < ins; i++, a += n, q += cs) {
           const c = weights[row + q], c2 = weights[row2 + q];
           const x0 = x[a], x1 = x[a + 1], x2 = x[a + 2], x3 = x[a + 3];
           s0 += c * x0; s1 += c * x1; s2 += c * x2; s3 += c * x3;
@@ -92,11 +92,11 @@
   }
 
   /* grad[o, i] = sum over the points of d[o] x[i], two by four at a time; with a bias also the sum of d[o]. */
-  function weightGradient(grad, at, d, x, nin, nout, n, bias) {
-    const end = nin - 1;
-    for (let o = 0; o < nout; o += 2) {
-      const o2 = Math.min(o + 1, nout - 1);
-      for (let i = 0; i < nin; i += 4) {
+  function weightGradient(grad, at, d, x, ins, outs, n, bias) {
+    const end = ins - 1;
+    for (let o = 0; o < outs; o += 2) {
+      const o2 = Math.min(o + 1, outs - 1);
+      for (let i = 0; i < ins; i += 4) {
         const i1 = Math.min(i + 1, end), i2 = Math.min(i + 2, end), i3 = Math.min(i + 3, end);
         let s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
         for (let p = 0, u = o * n, v = o2 * n, a = i * n, b = i1 * n, c = i2 * n, e = i3 * n; p < n; p++) {
@@ -104,13 +104,13 @@
           s0 += d1 * x0; s1 += d1 * x1; s2 += d1 * x2; s3 += d1 * x3;
           t0 += d2 * x0; t1 += d2 * x1; t2 += d2 * x2; t3 += d2 * x3;
         }
-        const s = at + o * nin, t = at + o2 * nin;
+        const s = at + o * ins, t = at + o2 * ins;
         grad[s + i] = s0; grad[s + i1] = s1; grad[s + i2] = s2; grad[s + i3] = s3;
         grad[t + i] = t0; grad[t + i1] = t1; grad[t + i2] = t2; grad[t + i3] = t3;
       }
     }
     if (bias < 0) return;
-    for (let o = 0; o < nout; o++) {
+    for (let o = 0; o < outs; o++) {
       let sum = 0;
       for (let p = o * n; p < (o + 1) * n; p++) sum += d[p];
       grad[bias + o] = sum;

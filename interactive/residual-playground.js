@@ -137,6 +137,19 @@
       this.data.addEventListener("toggle", () => this.tabulate());
       this.stage = element("div", { className: "rn-play-stage" });
       this.append(this.controls(), this.output, this.stage, this.chart, this.status, this.seen, this.ask, this.layers, this.data);
+      if (readHash().get(this.key) !== null) this.begin();
+      else {
+        // nothing is trained before the reader comes near
+        const near = new IntersectionObserver((entries) => {
+          if (!entries.some((entry) => entry.isIntersecting)) return;
+          near.disconnect();
+          this.begin();
+        }, { rootMargin: "600px" });
+        near.observe(this);
+      }
+    }
+
+    begin() {
       this.fromHash(true);
       addEventListener("hashchange", () => this.fromHash(false));
       const redraw = () => requestAnimationFrame(() => this.draw(true));

@@ -225,3 +225,14 @@ def test_without_scripts_its_content_shows(chromium, folder):
     page.goto(site_browser.file_address(folder) + "index.html")
     assert page.locator("residual-playground").inner_text() == "Without scripts."
     context.close()
+
+
+def test_nothing_is_trained_before_the_reader_comes_near(chromium, tmp_path):
+    write(tmp_path, '<div style="height: 4000px"></div><residual-playground></residual-playground>',
+          head=element_head("residual-playground"))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
+        watched.page.wait_for_timeout(300)
+        assert watched.page.locator("residual-playground canvas").count() == 0
+        watched.page.locator("residual-playground").scroll_into_view_if_needed()
+        watched.page.locator("residual-playground canvas").first.wait_for()
+        assert watched.errors == []
