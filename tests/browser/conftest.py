@@ -9,7 +9,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "_ext")]
 REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
-POLICY = "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 
 if not REQUIRED:
     pytest.importorskip("playwright")
@@ -17,6 +16,7 @@ if not REQUIRED:
 
 import site_browser  # noqa: E402
 import site_checks  # noqa: E402
+from resnet_book.page import POLICY  # noqa: E402
 
 
 def skip_or_fail(reason):

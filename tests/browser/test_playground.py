@@ -7,7 +7,6 @@ import pytest
 import engine_oracle
 import site_browser
 import site_checks
-from resnet_book.page import POLICY
 
 from .conftest import element_head, write
 
@@ -19,7 +18,7 @@ PLAYGROUND = "document.querySelector('residual-playground')"
 @pytest.fixture
 def folder(tmp_path):
     write(tmp_path, "<residual-playground><p>Without scripts.</p></residual-playground>",
-          head=element_head("residual-playground"), policy=POLICY)
+          head=element_head("residual-playground"))
     return tmp_path
 
 
@@ -197,7 +196,7 @@ def test_where_workers_do_not_start_it_says_so(chromium, folder):
 
 def test_an_attribute_chooses_the_preset(chromium, folder):
     write(folder, '<residual-playground preset="shallow"></residual-playground>',
-          head=element_head("residual-playground"), policy=POLICY)
+          head=element_head("residual-playground"))
     with site_browser.opened(chromium, site_browser.file_address(folder) + "index.html") as watched:
         assert ask(watched.page, "e.setting.blocks") == 2 and "#" not in watched.page.url
 
