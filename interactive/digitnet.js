@@ -61,12 +61,14 @@
     const made = new Float32Array(to * area);
     for (let o = 0; o < to; o++) {
       const plane = made.subarray(o * area, (o + 1) * area).fill(bias[o]);
-      for (let tap = 0; tap < 9 * from; tap++) {
-        const w = weight[o * 9 * from + tap], c = Math.floor(tap / 9), ky = Math.floor(tap / 3) % 3, kx = tap % 3;
-        if (w === 0) continue;
+      for (let row = 0; row < 3 * from; row++) { // three weights side by side at a time
+        const [left, middle, right] = weight.subarray(3 * (o * 3 * from + row), 3 * (o * 3 * from + row) + 3);
+        const c = Math.floor(row / 3), ky = row % 3;
         for (let y = 0; y < out; y++) {
-          const source = (c * wide + y * stride + ky) * wide + kx, target = y * out;
-          for (let i = 0; i < out; i++) plane[target + i] += w * padded[source + i * stride];
+          const source = (c * wide + y * stride + ky) * wide, target = y * out;
+          for (let i = 0, at = source; i < out; i++, at += stride) {
+            plane[target + i] += left * padded[at] + middle * padded[at + 1] + right * padded[at + 2];
+          }
         }
       }
     }
