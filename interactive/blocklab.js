@@ -97,6 +97,10 @@
       if (first || text !== null) this.show(wanted || this.start());
     }
 
+    untouched(state) {
+      return this.pack(state) === null;
+    }
+
     change(state) {
       this.note.hidden = true;
       this.show(state);
@@ -106,7 +110,7 @@
     show(state) {
       this.state = state;
       this.strip.show(state.off);
-      this.resetButton.setAttribute("aria-disabled", this.pack(state) === this.pack(this.start()));
+      this.resetButton.setAttribute("aria-disabled", this.untouched(state));
       this.draw();
     }
   }

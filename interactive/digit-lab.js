@@ -74,8 +74,11 @@
 
     toggled(off) { return { off, sample: this.state.sample }; }
 
-    pack({ off, sample }) {
-      return sample === null || (sample === FIRST && !off.size) ? null : `s${sample},${BlockLab.numbers(off).join(".")}`;
+    untouched({ off, sample }) { return sample === FIRST && !off.size; }
+
+    pack(state) {
+      const { off, sample } = state;
+      return sample === null || this.untouched(state) ? null : `s${sample},${BlockLab.numbers(off).join(".")}`;
     }
 
     unpack(text) {

@@ -120,8 +120,8 @@
   const overlap = (i, a, b) => Math.max(0, Math.min(i + 1, b) - Math.max(i, a));
 
   /* A drawing (side x side, ink in [0, 1]) as 28 x 28 pixels: its bounding box scaled to fit 20 x 20 with its
-     proportions, each pixel the mean of what it covers, then the center of mass moved to the middle, in whole pixels.
-     null where there is no ink. */
+     proportions, each pixel the mean of what it covers, then moved by whole pixels until the center of mass lies in
+     pixel 14 of 0 to 27 each way: so it does in MNIST's files, within half a pixel.  null where there is no ink. */
   function place(ink, side) {
     let [left, top, right, bottom] = [side, side, 0, 0];
     for (let y = 0; y < side; y++) {
@@ -147,8 +147,8 @@
         const value = sum / (stepX * stepY);
         small[v * w + u] = value;
         mass += value;
-        massX += value * (u + 0.5);
-        massY += value * (v + 0.5);
+        massX += value * u;
+        massY += value * v;
       }
     }
     const clamp = (n, most) => Math.min(Math.max(n, 0), most);
