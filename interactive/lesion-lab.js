@@ -29,18 +29,17 @@
     y: "right answers, every combination of blocks",
     x: "blocks gone",
     chance: "guessing",
-    pictures: (n) => `By class: right answers of ${n} pictures, and what each net says to the one shown`,
+    pictures: "By class: right answers, and what each net says to the picture shown",
     says: (right, word) => (right ? "✓" : `✗ ${word}`),
     tryThis: "Try this: take out block 2, then 9 instead, then 4. Which of them does the plain net miss, which the " +
       "residual one? Does ◇ stand far from the bar, that is, were only the statistics wrong?",
-    single: "Right answers without one block, in per cent; ◇ with statistics measured anew; one column a training run",
+    single: "Right answers without one block, in per cent; ◇ with statistics measured anew",
     block: (k) => `block ${k + 1}`,
     wholeNet: "whole net",
     classes: "Right answers by class for the lesion above, in per cent (whole net in brackets)",
-    run: (kind, seed) => `${kind}, seed ${seed}`,
     absent: "–",
-    origin: (n, seeds, o, license) => `${n} test pictures; seed 0 above, seeds ${seeds.join(", ")} in the table; trained ` +
-      `${o.date} by commit ${o.commit.slice(0, 7)}. ${license}.`,
+    origin: (n, o, license) => `The first ${n} test pictures of Fashion-MNIST; one training run a net (seed 0), ${o.date}, ` +
+      `commit ${o.commit.slice(0, 7)}. ${license}.`,
   };
 
   const { element, drawn, table, define } = globalThis.BookPage;
@@ -95,7 +94,7 @@
     }
 
     content() {
-      const { n, nets, license } = this.data, { origin, others } = nets.residual;
+      const { n, nets, license } = this.data;
       this.swaps = nets.residual.swaps.map((s) => s.pair);
       this.whole = Object.fromEntries(KINDS.map((kind) => [kind, result(nets[kind], this.start())]));
       this.pictures = this.drawPictures();
@@ -110,9 +109,8 @@
         element("details", {}, element("summary", { textContent: TEXT.more }), element("div", { className: "rn-lab-bar" },
           element("label", { htmlFor: this.select.id, textContent: TEXT.swap }), this.select)),
         this.note, this.rows, this.verdict, element("p", { className: "rn-lab-small", textContent: TEXT.legend }), this.chart,
-        element("p", { className: "rn-lab-head", textContent: TEXT.pictures(n / CLASSES) }), this.classes,
-        ...this.foot(TEXT.tryThis, "recorded", TEXT.origin(n.toLocaleString("en-US"), others.map((o) => o.seed), origin, license),
-          this.singles())];
+        element("p", { className: "rn-lab-head", textContent: TEXT.pictures }), this.classes,
+        ...this.foot(TEXT.tryThis, "recorded", TEXT.origin(n.toLocaleString("en-US"), nets.residual.origin, license), this.singles())];
     }
 
     draw() {
@@ -154,9 +152,9 @@
     }
 
     classCell(name, c) {
-      const { n, classes } = this.data;
+      const { of_class: of, classes } = this.data;
       const lines = KINDS.flatMap((kind) => {
-        const now = this.now[kind], share = now && now.correct[c] * CLASSES / n, said = now && Number(now.answers[c]);
+        const now = this.now[kind], share = now && now.correct[c] / of[c], said = now && Number(now.answers[c]);
         return [element("span", { className: "rn-lesion-line" },
           element("span", { textContent: kind }), element("span", { textContent: now ? `${Math.round(100 * share)} %` : TEXT.absent })),
         BlockLab.bar(`rn-lesion-${kind}`, share, null),
@@ -166,23 +164,19 @@
     }
 
     classTable() {
-      const per = (k) => (100 * k * CLASSES / this.data.n).toFixed(1);
-      const cell = (kind, c) => `${this.now[kind] ? per(this.now[kind].correct[c]) : TEXT.absent} (${per(this.whole[kind].correct[c])})`;
+      const per = (found, c) => (found ? (100 * found.correct[c] / this.data.of_class[c]).toFixed(1) : TEXT.absent);
+      const cell = (kind, c) => `${per(this.now[kind], c)} (${per(this.whole[kind], c)})`;
       return table(TEXT.classes, ["", ...KINDS], this.data.classes.map((name, c) => [name, ...KINDS.map((kind) => cell(kind, c))]));
     }
 
-    /* Every net of every seed without one block. */
     singles() {
-      const { n, nets } = this.data, per = (k) => (100 * k / n).toFixed(1);
-      const runs = KINDS.flatMap((kind) => [{ seed: 0, correct: totals(nets[kind]), again: nets[kind].again }, ...nets[kind].others]
-        .map((run) => ({ ...run, kind })));
-      const cell = ({ kind, correct, again }, off) => {
-        const at = place(nets[kind].free, off);
-        return at < 0 ? TEXT.absent : `${per(correct[at])} ◇ ${per(again[at])}`;
+      const per = (right) => (100 * right / this.data.n).toFixed(1);
+      const cell = (kind, off) => {
+        const found = result(this.data.nets[kind], { off });
+        return found ? `${per(found.total)} ◇ ${per(found.again)}` : TEXT.absent;
       };
       const cases = [[TEXT.wholeNet, []], ...Array.from({ length: BLOCKS }, (_, k) => [TEXT.block(k), [k]])];
-      return table(TEXT.single, ["", ...runs.map((run) => TEXT.run(run.kind, run.seed))],
-        cases.map(([name, off]) => [name, ...runs.map((run) => cell(run, off))]));
+      return table(TEXT.single, ["", ...KINDS], cases.map(([name, off]) => [name, ...KINDS.map((kind) => cell(kind, off))]));
     }
 
     /* In pixels of the page, so that words keep their size on a phone. */

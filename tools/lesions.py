@@ -1,6 +1,7 @@
 """The data files of the page lesion_lab.md, from kept weights: python tools/lesions.py
 
-data/lesions/clothes.json: what all lesioned nets of the experiment "lesions" answer (minutes on one core).
+data/lesions/clothes.json: what all lesioned nets of the experiment "lesions" answer, seed 0 (minutes on one core).
+data/lesions/seeds.json: right answers of each recorded seed's nets without one block.
 data/lesions/digits.json: the digit net in int8, and sample digits.  Again on one machine, the same bytes.
 """
 
@@ -21,7 +22,9 @@ from resnet_lib import data, experiments, lesions, quantize, records, weights  #
 FOLDER = ROOT / "data" / "lesions"
 TIER = "short"
 KINDS = ("residual", "plain")
+N_TEST = 5_000  # the first pictures of the test set: all combinations of 10,000 would take twice as long
 N_MEASURED = 2_048  # training pictures from which batch norm statistics are measured anew
+BATCH = 200  # small enough that a block's activations stay in the processor's cache
 GRAY = "0123456789abcdefg"  # scikit-learn's digits have 17 levels of ink
 
 
@@ -60,45 +63,69 @@ def per_class(found: Tensor, labels: Tensor) -> list[int]:
     return torch.bincount(labels[found == labels], minlength=10).tolist()
 
 
-def examined(net, images: data.ImageSet, shown: list[int], order=None, possible=None) -> tuple[list, list, list]:
-    """Of every combination, in the file's order: right by class; right with new statistics; answers for ``shown``."""
-    possible = possible or lesions.choices(net)
-    free = [k for k, choice in enumerate(possible) if len(choice) == 2]
-    x, y = normalized(images, images.test_x), images.test_y
-    usual = lesions.answers(net, x, possible, order)
-    again = lesions.answers(net, x, possible, order, lesions.reestimated(net, measured(images), possible, order))
-    inorder = sorted(usual, key=lambda kept: index(kept, free))
-    return ([per_class(usual[k], y) for k in inorder], [int((again[k] == y).sum()) for k in inorder],
-            ["".join(map(str, usual[k][shown].tolist())) for k in inorder])
+def trained(kind: str, seed: int) -> tuple[torch.nn.Module, dict]:
+    """A net of the experiment, and where it comes from. Channels-last, as it was trained."""
+    record = recorded("lesions", f"{kind}-20", seed)
+    return weights.load(record).to(memory_format=torch.channels_last), origin(record)
 
 
-def clothes(seeds: tuple[int, ...]) -> dict:
-    """All lesions and swaps of the first seed; of the others only how many pictures are right."""
+def examined(net, images: data.ImageSet, possible, order=None) -> tuple[dict, dict]:
+    """Answers to the test pictures by combination: as trained, and with batch norm statistics measured anew."""
+    x = normalized(images, images.test_x[:N_TEST]).contiguous(memory_format=torch.channels_last)
+    usual = lesions.answers(net, x, possible, order, batch=BATCH)
+    at = lesions.reestimated(net, measured(images), possible, order)
+    return usual, lesions.answers(net, x, possible, order, at, BATCH)
+
+
+def clothes() -> dict:
+    """All lesions and swaps of the nets of seed 0."""
     images = data.load("fashion_mnist")
-    shown = [int((images.test_y == c).nonzero()[0]) for c in range(10)]
+    y = images.test_y[:N_TEST]
+    shown = [int((y == c).nonzero()[0]) for c in range(10)]
     nets = {}
     for kind in KINDS:
-        found: dict = {"others": []}
-        for seed in seeds:
-            record = recorded("lesions", f"{kind}-20", seed)
-            net = weights.load(record)
-            correct, again, answers = examined(net, images, shown)
-            print(f"{kind}, seed {seed}: {sum(correct[0]) / len(images.test_y):.4f} intact, {len(correct)} lesions")
-            if seed != seeds[0]:
-                found["others"].append({"seed": seed, "correct": [sum(c) for c in correct], "again": again,
-                                        "origin": origin(record)})
+        net, origin = trained(kind, 0)
+        possible = lesions.choices(net)
+        free = [k for k, choice in enumerate(possible) if len(choice) == 2]
+
+        def entry(usual: dict, again: dict, free=free) -> dict:
+            order = sorted(usual, key=lambda kept: index(kept, free))
+            return {"correct": sum((per_class(usual[k], y) for k in order), []),
+                    "again": [int((again[k] == y).sum()) for k in order],
+                    "answers": "".join("".join(map(str, usual[k][shown].tolist())) for k in order)}
+
+        nets[kind] = {"free": free, **entry(*examined(net, images, possible)), "origin": origin, "swaps": [
+            {"pair": pair, **entry(*examined(net, images, [(True,)] * len(possible), lesions.swapped(net, *pair)))}
+            for pair in lesions.swaps(net)]}
+        print(f"{kind}: {sum(nets[kind]['correct'][:10]) / N_TEST:.4f} right, {len(nets[kind]['again'])} lesions",
+              flush=True)
+    return {"classes": images.classes, "n": N_TEST, "of_class": torch.bincount(y).tolist(), "measured": N_MEASURED,
+            "shown": shown, "license": "Fashion-MNIST pictures: MIT License, © 2017 Zalando SE",
+            "pictures": base64.b64encode(images.test_x[shown].numpy().tobytes()).decode(), "nets": nets}
+
+
+def seeds() -> dict:
+    """Right answers of every recorded seed: first of the whole net, then without each block; null where none."""
+    images = data.load("fashion_mnist")
+    y, rows = images.test_y[:N_TEST], []
+    for kind in KINDS:
+        for seed in experiments.seeds_of("lesions", TIER, f"{kind}-20"):
+            try:
+                net, origin = trained(kind, seed)
+            except records.RecordError:
                 continue
-            free = [k for k, choice in enumerate(lesions.choices(net)) if len(choice) == 2]
-            found |= {"free": free, "correct": sum(correct, []), "again": again, "answers": "".join(answers),
-                      "origin": origin(record), "swaps": []}
-            for pair in lesions.swaps(net):
-                (c,), (a,), (s,) = examined(net, images, shown, lesions.swapped(net, *pair), [(True,)] * 9)
-                found["swaps"].append({"pair": pair, "correct": c, "again": a, "answers": s})
-        nets[kind] = found
-    pictures = images.test_x[shown].numpy().tobytes()
-    return {"classes": images.classes, "n": len(images.test_y), "measured": N_MEASURED, "shown": shown,
-            "license": "Fashion-MNIST pictures: MIT License, © 2017 Zalando SE",
-            "pictures": base64.b64encode(pictures).decode(), "nets": nets}
+            row = {"kind": kind, "seed": seed, "origin": origin, "correct": [], "again": []}
+            for gone in (None, *range(len(lesions.blocks(net)))):
+                if gone is not None and len(lesions.choices(net)[gone]) == 1:
+                    found = (None, None)
+                else:
+                    possible = [(k != gone,) for k in range(len(lesions.blocks(net)))]
+                    found = [int((next(iter(a.values())) == y).sum()) for a in examined(net, images, possible)]
+                row["correct"].append(found[0])
+                row["again"].append(found[1])
+            rows.append(row)
+            print(f"{kind}, seed {seed}: {row['correct']}", flush=True)
+    return {"n": N_TEST, "measured": N_MEASURED, "runs": rows}
 
 
 def error(net, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
@@ -131,11 +158,10 @@ def digits() -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", metavar="clothes|digits", help="default: both")
-    parser.add_argument("--seeds", type=int, default=3, help="trained nets of each kind to examine (default: 3)")
+    make = {"clothes": clothes, "seeds": seeds, "digits": digits}
+    parser.add_argument("files", nargs="*", metavar="FILE", help=f"{', '.join(make)} (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    make = {"clothes": lambda: clothes(tuple(range(options.seeds))), "digits": digits}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in options.files or make:
         text = json.dumps(make[name](), separators=(",", ":"), ensure_ascii=False)
