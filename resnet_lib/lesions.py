@@ -6,11 +6,14 @@ For the 6n + 2 nets of He15, `nets.cifar_resnet` with ``block="post"`` and batch
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 import copy
+import json
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+
+from .data import home
 
 Kept = tuple[bool, ...]  # for each block, first to last, whether it is still there
 At = Callable[[nn.Module, Kept], nn.Module]  # what stands for a block after this combination of the blocks before it
@@ -113,3 +116,27 @@ def reestimated(net: nn.Module, x: Tensor, possible: Sequence[tuple[bool, ...]],
     for block in found.values():
         block.eval()
     return lambda _block, before: found[before]
+
+
+# --- what tools/lesions.py has written down ---------------------------------------------------------------
+
+
+def results() -> dict:
+    """The data file of the lesion lab: all combinations for one residual and one plain net."""
+    return json.loads((home() / "data" / "lesions" / "clothes.json").read_text(encoding="utf-8"))
+
+
+def right(found: dict, kind: str, gone: Sequence[int] = (), again: bool = False) -> float:
+    """The share of right answers of the net ``kind`` without the blocks ``gone``, counted from 1.
+
+    ``again``: with batch norm statistics measured anew. ValueError for a block that cannot go.
+    """
+    net = found["nets"][kind]
+    place = sum(2 ** net["free"].index(number - 1) for number in gone)
+    return (net["again"][place] if again else sum(net["correct"][10 * place:10 * place + 10])) / found["n"]
+
+
+def exchanged(found: dict, kind: str, pair: tuple[int, int], again: bool = False) -> float:
+    """The share of right answers with two blocks, counted from 1, in each other's place."""
+    swap = next(s for s in found["nets"][kind]["swaps"] if s["pair"] == [pair[0] - 1, pair[1] - 1])
+    return (swap["again"][0] if again else sum(swap["correct"])) / found["n"]
