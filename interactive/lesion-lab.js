@@ -5,6 +5,8 @@
 (function () {
   "use strict";
 
+  const fixed = (x) => (x + 1e-9).toFixed(1); // ties go up, as in the page's table
+
   const TEXT = {
     title: "Take blocks out of both nets",
     more: "More: let two blocks change places",
@@ -12,7 +14,7 @@
     noSwap: "none",
     pair: ([a, b]) => `blocks ${a + 1} and ${b + 1}`,
     none: "no such net",
-    percent: (x) => `${(100 * x).toFixed(1)} %`,
+    percent: (x) => `${fixed(100 * x)} %`,
     anew: (x) => `◇ ${TEXT.percent(x)}`,
     legend: "Bar: right answers of the lesioned net. Line: of the whole net. ◇: of the lesioned net with its batch norm " +
       "statistics measured anew.",
@@ -20,7 +22,7 @@
     exchanged: (pair) => `With ${TEXT.pair(pair)} exchanged`,
     without: (list) => `Without ${list}`,
     loses: (points) => `${points < -0.05 ? "gains" : "loses"} ` +
-      `${Math.abs(points) < 0.05 ? "nothing" : `${Math.abs(points).toFixed(1)} points`}`,
+      `${Math.abs(points) < 0.05 ? "nothing" : `${fixed(Math.abs(points))} points`}`,
     residual: (subject, r) => `${subject} the residual net ${TEXT.loses(r)}`,
     plain: (p) => `, the plain net ${TEXT.loses(p)}.`,
     impossible: (list, several) => `. The plain net cannot be run: ${list} change${several ? "" : "s"} the shape of the ` +
@@ -130,9 +132,9 @@
       if (!off.size && !swap) {
         return TEXT.whole(TEXT.percent(whole.residual.total / n), TEXT.percent(whole.plain.total / n), n.toLocaleString("en-US"));
       }
-      const fixed = [...off].filter((k) => !nets.plain.free.includes(k));
+      const stay = [...off].filter((k) => !nets.plain.free.includes(k));
       return TEXT.residual(swap ? TEXT.exchanged(swap) : TEXT.without(BlockLab.list(off)), lost("residual")) +
-        (now.plain ? TEXT.plain(lost("plain")) : TEXT.impossible(BlockLab.list(fixed), fixed.length > 1));
+        (now.plain ? TEXT.plain(lost("plain")) : TEXT.impossible(BlockLab.list(stay), stay.length > 1));
     }
 
     drawPictures() {
@@ -164,13 +166,13 @@
     }
 
     classTable() {
-      const per = (found, c) => (found ? (100 * found.correct[c] / this.data.of_class[c]).toFixed(1) : TEXT.absent);
+      const per = (found, c) => (found ? fixed(100 * found.correct[c] / this.data.of_class[c]) : TEXT.absent);
       const cell = (kind, c) => `${per(this.now[kind], c)} (${per(this.whole[kind], c)})`;
       return table(TEXT.classes, ["", ...KINDS], this.data.classes.map((name, c) => [name, ...KINDS.map((kind) => cell(kind, c))]));
     }
 
     singles() {
-      const per = (right) => (100 * right / this.data.n).toFixed(1);
+      const per = (right) => fixed(100 * right / this.data.n);
       const cell = (kind, off) => {
         const found = result(this.data.nets[kind], { off });
         return found ? `${per(found.total)} ◇ ${per(found.again)}` : TEXT.absent;
