@@ -174,4 +174,24 @@ FASHION_SMALL = Experiment(
      "paper": Tier({"residual-20": Variant(residual(20), note="270 thousand parameters, pictures of 28×28")},
                    FIVE_EPOCHS, size=28, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
-STUDIES = (INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS, FASHION_SMALL)
+# --- the lesion lab: nets whose weights are kept, to be taken apart on a page ---------------------------------
+
+# three epochs of 469 batches, no augmentation: it costs little here, and mirrored digits are other signs
+THREE_EPOCHS = Recipe(steps=1_407, drops=(938, 1_266), warmup_steps=100, augment="none", eval_every=469)
+ALL_SEEDS = (0, 1, 2)
+LESIONS = Experiment(
+    "lesions", "Which blocks of a trained net can be removed, and does the addition decide it?", "fashion_mnist",
+    {"quick": Tier(pairs((20,), width=8), replace(QUICK, probe_steps=()), size=14, n_train=1_500, n_test=500,
+                   execution=ONE_THREAD),
+     "short": Tier({name: replace(v, keep=ALL_SEEDS) for name, v in pairs((20,), width=8).items()}, THREE_EPOCHS,
+                   size=28, seeds=ALL_SEEDS, execution=ONE_THREAD)})
+# in [0, 1], so that the page need not carry the mean picture
+DIGIT_NET = Experiment(
+    "digit_net", "How good is a residual net on digits that is small enough to stand in a page?", "mnist",
+    {"quick": Tier({"residual-20": Variant(residual(20, width=8))}, replace(QUICK, probe_steps=(), normalize="unit"),
+                   size=14, n_train=1_500, n_test=500, execution=ONE_THREAD),
+     "short": Tier({"residual-20": Variant(residual(20, width=8), keep=(0,))},
+                   replace(THREE_EPOCHS, normalize="unit"), size=28, execution=ONE_THREAD)})
+
+STUDIES = (INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS, FASHION_SMALL,
+           LESIONS, DIGIT_NET)
