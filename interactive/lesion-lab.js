@@ -193,13 +193,14 @@
       const y = (right) => ROOM.top + (height - ROOM.top - ROOM.bottom) * (1 - right / n);
       const parts = axes(x, y, n, height), front = [];
       KINDS.forEach((kind, k) => {
-        const groups = byCount(nets[kind]), at = (gone) => x(gone) + 9 * k - 4.5, last = groups.length - 1;
+        const groups = byCount(nets[kind]), at = (gone) => x(gone) + 9 * k - 4.5;
         const means = groups.map((rights) => sum(rights) / rights.length);
         const dashes = groups.flatMap((rights, gone) => rights.map((right) => `M${(at(gone) - 3.5).toFixed(1)} ${y(right).toFixed(1)}h7`));
         const line = means.map((right, gone) => `${gone ? "L" : "M"}${at(gone).toFixed(1)} ${y(right).toFixed(1)}`);
         const look = (name) => `rn-lesion-${name} rn-lesion-${kind}`;
         parts.push(drawn("path", { class: look("dots"), d: dashes.join("") }), drawn("path", { class: look("mean"), d: line.join("") }));
-        front.push(drawn("text", { x: at(last) + 12, y: y(means[last]) - 6, class: look("name") }, kind));
+        const beside = [3, 1][k]; // where there is room: the curves meet at their ends
+        front.push(drawn("text", { x: at(beside) + 6, y: y(Math.max(...groups[beside])) - 9, class: look("name") }, kind));
         if (this.now[kind]) {
           front.push(drawn("circle", { class: look("you"), cx: at(this.state.off.size), cy: y(this.now[kind].total), r: 6.5 }));
         }
