@@ -14,6 +14,7 @@
     controls: "Training",
     preset: "Experiment",
     run: "Run",
+    notYet: "Training loss against steps: nothing has been trained yet.",
     pause: "Pause",
     step: "Step",
     reset: "Reset",
@@ -129,7 +130,7 @@
       this.status.setAttribute("role", "status");
       this.output = element("p", { className: "rn-play-state" });
       this.layers = element("p", { className: "rn-play-layers" });
-      this.chart = drawn("svg", { class: "rn-play-chart", role: "img" });
+      this.chart = drawn("svg", { class: "rn-play-chart", role: "img", "aria-label": TEXT.notYet });
       this.seen = element("p", { className: "rn-caption" });
       this.ask = element("p", { className: "rn-caption" });
       this.tables = element("div");

@@ -232,6 +232,7 @@ def test_nothing_is_trained_before_the_reader_comes_near(chromium, tmp_path):
     with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
         watched.page.wait_for_timeout(300)
         assert watched.page.locator("residual-playground canvas").count() == 0
+        assert site_checks.axe_faults(watched.page) == []
         watched.page.locator("residual-playground").scroll_into_view_if_needed()
         watched.page.locator("residual-playground canvas").first.wait_for()
         assert watched.errors == []
