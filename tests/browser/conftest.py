@@ -1,5 +1,6 @@
 """What the browser tests share: Chromium, small pages, and the scripts of an element with the parts it needs."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -68,3 +69,34 @@ def faults(chromium, tmp_path):
             return found + site_checks.network_faults(watched, base)
 
     return look
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide", "phone"])
+def page(request, chromium, folder):
+    """The page in a test file's `folder`, opened from there, wide and light or narrow and dark."""
+    width, theme = request.param
+    with site_browser.opened(chromium, site_browser.file_address(folder) + "index.html", width=width,
+                             theme=theme) as watched:
+        watched.page.evaluate("(t) => { document.documentElement.dataset.theme = t; }", theme)
+        yield watched.page
+        assert watched.errors == [] and watched.violations() == []
+
+
+@contextlib.contextmanager
+def without_scripts(chromium, folder):
+    """The page of a folder as a browser without JavaScript shows it."""
+    context = chromium.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(site_browser.file_address(folder) + "index.html")
+        yield page
+    finally:
+        context.close()
+
+
+def is_accessible_and_fits_a_phone(faults, page):
+    """Asserts it of what `faults` takes: light, not scrolling sideways, and dark."""
+    assert faults(check=site_checks.axe_faults, **page) == []
+    assert faults(check=site_checks.scroll_faults, **page) == []
+    dark = {**page, "head": page["head"] + "<script>document.documentElement.dataset.theme = 'dark'</script>"}
+    assert faults(check=site_checks.axe_faults, **dark) == []

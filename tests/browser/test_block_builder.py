@@ -3,10 +3,9 @@
 import pytest
 
 import site_browser
-import site_checks
 from resnet_lib import anatomy, blocks, nets
 
-from .conftest import element_head, write
+from .conftest import element_head, is_accessible_and_fits_a_phone, without_scripts, write
 
 pytestmark = pytest.mark.browser
 PAGE = {"body": "<block-builder><p>Without scripts.</p></block-builder>", "head": element_head("block-builder")}
@@ -111,16 +110,12 @@ def test_the_drawing_shows_shapes_and_the_stride(page):
 
 
 def test_it_is_accessible_and_fits_a_phone(faults):
-    assert faults(check=site_checks.axe_faults, **PAGE) == []
-    assert faults(check=site_checks.scroll_faults, **PAGE) == []
+    is_accessible_and_fits_a_phone(faults, PAGE)
 
 
 def test_without_scripts_its_content_shows(chromium, tmp_path):
     write(tmp_path, **PAGE)
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(tmp_path) + "index.html")
-    assert page.locator("block-builder").inner_text() == "Without scripts."
-    context.close()
+    with without_scripts(chromium, tmp_path) as page:
+        assert page.locator("block-builder").inner_text() == "Without scripts."
 
 

@@ -10,7 +10,7 @@ import site_checks
 from resnet_lib import explore, records
 from resnet_lib.records import Record
 
-from .conftest import element_head, write
+from .conftest import element_head, without_scripts, write
 
 pytestmark = pytest.mark.browser
 STEPS = {"plain-20": range(100, 1300, 100), "plain-56": range(100, 1300, 100), "residual-56": range(60, 1260, 60)}
@@ -50,16 +50,6 @@ BODY = explore.curves(RUNS, ("train_error", "test_error", "train_loss"), alt="Er
 def folder(tmp_path):
     write(tmp_path, BODY, head=element_head("curve-explorer"))
     return tmp_path
-
-
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide", "phone"])
-def page(request, chromium, folder):
-    width, theme = request.param
-    with site_browser.opened(chromium, site_browser.file_address(folder) + "index.html", width=width,
-                             theme=theme) as watched:
-        watched.page.evaluate("(t) => { document.documentElement.dataset.theme = t; }", theme)
-        yield watched.page
-        assert watched.errors == [] and watched.violations() == []
 
 
 def readout(page):
@@ -265,16 +255,13 @@ def test_recorded_runs_all_at_once(chromium, tmp_path, name, tier):
 
 
 def test_without_javascript_figure_and_table_are_there(chromium, folder):
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(folder) + "index.html")
-    assert page.locator("figure.rn-curves-still svg").is_visible()
-    page.locator("summary").click()
-    values = 100 * np.array([r.final["test_error"] for r in RUNS if r.variant == "plain-20"])
-    row = page.locator("tbody tr", has_text="plain-20").first.inner_text().split("\t")
-    assert row == ["plain-20", "1,200", "3", row[3], f"{values.mean():.2f} ± {values.std(ddof=1):.2f} %", row[5]]
-    assert "RECORDED" in page.locator(".rn-caption").inner_text()
-    context.close()
+    with without_scripts(chromium, folder) as page:
+        assert page.locator("figure.rn-curves-still svg").is_visible()
+        page.locator("summary").click()
+        values = 100 * np.array([r.final["test_error"] for r in RUNS if r.variant == "plain-20"])
+        row = page.locator("tbody tr", has_text="plain-20").first.inner_text().split("\t")
+        assert row == ["plain-20", "1,200", "3", row[3], f"{values.mean():.2f} ± {values.std(ddof=1):.2f} %", row[5]]
+        assert "RECORDED" in page.locator(".rn-caption").inner_text()
 
 
 def test_a_published_value_is_an_open_circle_at_its_height(chromium, tmp_path):

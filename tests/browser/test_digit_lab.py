@@ -5,12 +5,11 @@ import pytest
 import torch
 
 import site_browser
-import site_checks
 from resnet_book.elements import inline_json
 from resnet_lib import data
 from test_quantize import cases, expected, held
 
-from .conftest import element_head, write
+from .conftest import element_head, is_accessible_and_fits_a_phone, without_scripts, write
 
 pytestmark = pytest.mark.browser
 BODY = f'<digit-lab><script type="application/json">{inline_json(held())}</script><p>Without scripts.</p></digit-lab>'
@@ -178,16 +177,10 @@ def test_the_address_keeps_sample_and_blocks(page):
 
 
 def test_it_is_accessible_and_fits_a_phone(faults):
-    assert faults(check=site_checks.axe_faults, **PAGE) == []
-    assert faults(check=site_checks.scroll_faults, **PAGE) == []
-    dark = {**PAGE, "head": PAGE["head"] + "<script>document.documentElement.dataset.theme = 'dark'</script>"}
-    assert faults(check=site_checks.axe_faults, **dark) == []
+    is_accessible_and_fits_a_phone(faults, PAGE)
 
 
 def test_without_scripts_its_content_shows(chromium, tmp_path):
     write(tmp_path, **PAGE)
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(tmp_path) + "index.html")
-    assert page.locator("digit-lab").inner_text() == "Without scripts."
-    context.close()
+    with without_scripts(chromium, tmp_path) as page:
+        assert page.locator("digit-lab").inner_text() == "Without scripts."

@@ -7,7 +7,7 @@ import site_browser
 import site_checks
 from resnet_lib import nets
 
-from .conftest import element_head, write
+from .conftest import element_head, without_scripts, write
 
 pytestmark = pytest.mark.browser
 PAGE = {"body": "<net-builder><p>Without scripts.</p></net-builder>", "head": element_head("net-builder")}
@@ -264,8 +264,5 @@ def test_it_is_accessible_and_fits(chromium, tmp_path, state):
 
 def test_without_scripts_its_content_shows(chromium, tmp_path):
     write(tmp_path, **PAGE)
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(tmp_path) + "index.html")
-    assert page.locator("net-builder").inner_text() == "Without scripts."
-    context.close()
+    with without_scripts(chromium, tmp_path) as page:
+        assert page.locator("net-builder").inner_text() == "Without scripts."

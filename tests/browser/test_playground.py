@@ -8,7 +8,7 @@ import engine_oracle
 import site_browser
 import site_checks
 
-from .conftest import element_head, write
+from .conftest import element_head, without_scripts, write
 
 pytestmark = pytest.mark.browser
 SMALL = "#playground1=batch-norm,blocks:4,width:6"
@@ -219,11 +219,8 @@ def test_it_is_accessible_and_fits(visit, width, theme):
 
 
 def test_without_scripts_its_content_shows(chromium, folder):
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(folder) + "index.html")
-    assert page.locator("residual-playground").inner_text() == "Without scripts."
-    context.close()
+    with without_scripts(chromium, folder) as page:
+        assert page.locator("residual-playground").inner_text() == "Without scripts."
 
 
 def test_nothing_is_trained_before_the_reader_comes_near(chromium, tmp_path):

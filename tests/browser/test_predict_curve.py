@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
-import site_browser
 import site_checks
 from resnet_lib.predict import miss
 from resnet_lib.widgets import table
 
-from .conftest import element_head, write
+from .conftest import element_head, without_scripts, write
 
 pytestmark = pytest.mark.browser
 
@@ -35,16 +34,6 @@ def folder(tmp_path):
     """The element on a page with the book's own style, as a file."""
     write(tmp_path, BODY, head=element_head("predict-curve"))
     return tmp_path
-
-
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide", "phone"])
-def page(request, chromium, folder):
-    width, theme = request.param
-    with site_browser.opened(chromium, site_browser.file_address(folder) + "index.html", width=width,
-                             theme=theme) as watched:
-        watched.page.evaluate("(t) => { document.documentElement.dataset.theme = t; }", theme)
-        yield watched.page
-        assert watched.errors == [] and watched.violations() == []
 
 
 def handles(page):
@@ -187,10 +176,7 @@ def test_reduced_motion_is_honored(page):
 
 
 def test_without_javascript_the_outcome_is_folded_and_reachable(chromium, folder):
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(folder) + "index.html")
-    assert page.get_by_text("On paper.").is_visible() and not page.locator("table").is_visible()
-    page.get_by_text("Measured").click()
-    assert page.locator("table").is_visible()
-    context.close()
+    with without_scripts(chromium, folder) as page:
+        assert page.get_by_text("On paper.").is_visible() and not page.locator("table").is_visible()
+        page.get_by_text("Measured").click()
+        assert page.locator("table").is_visible()

@@ -6,7 +6,7 @@ import check_site
 import site_browser
 import site_checks
 
-from .conftest import ROOT, element_head, skip_or_fail, write
+from .conftest import ROOT, element_head, skip_or_fail, without_scripts, write
 
 pytestmark = pytest.mark.browser
 SITE = ROOT / "_build" / "html"
@@ -109,11 +109,8 @@ def test_the_state_of_a_player_is_in_the_address(chromium, tmp_path, scheme):
 
 def test_a_player_without_scripts_shows_its_first_picture(chromium, tmp_path):
     write(tmp_path, **player())
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(site_browser.file_address(tmp_path) + "index.html")
-    assert page.locator("figure.rn-frame:visible").all_inner_texts() == ["frame 0"]
-    context.close()
+    with without_scripts(chromium, tmp_path) as page:
+        assert page.locator("figure.rn-frame:visible").all_inner_texts() == ["frame 0"]
 
 
 # --- the checks that need no browser
