@@ -9,9 +9,10 @@ import os
 import numpy as np
 
 from . import plots
+from .files import inline_json
 from .plots import Shown, credit, svg
 from .records import Record
-from .widgets import MOST_BYTES, table
+from .widgets import table, within_limit
 
 MODES = ("auto", "frames", "static")
 MOST_SHOWN = 6
@@ -48,15 +49,11 @@ def curves(records: Sequence[Record], y: Sequence[str] = ("train_error", "test_e
     numbers = f'<details class="rn-data"><summary>{TEXT["table"]}</summary>{last_rows(data)}</details>'
     if mode == "static" or mode == "auto" and not os.environ.get("RESNET_LIB_BOOK"):
         return Shown(f'<figure class="rn-figure">{figure}<figcaption>{words}</figcaption></figure>{numbers}')
-    inlined = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     html = (f'<curve-explorer{f" id={json.dumps(escape(name))}" if name else ""}>'
-            f'<script type="application/json">{inlined}</script>'
+            f'<script type="application/json">{inline_json(data)}</script>'
             f'<figure class="rn-frame rn-curves-still">{figure}</figure>{numbers}'
             f'<p class="rn-caption">{words}</p></curve-explorer>')
-    if len(html) > MOST_BYTES:
-        raise ValueError(f"the element weighs {len(html) / 1000:.0f} kB, more than {MOST_BYTES / 1000:.0f}; "
-                         "use fewer variants, fewer columns, or records with fewer rows")
-    return Shown(html)
+    return within_limit(html, "the element weighs", "use fewer variants, fewer columns, or records with fewer rows")
 
 
 def exploration(records: Sequence[Record], y: Sequence[str], shown: Sequence[str] | None = None,

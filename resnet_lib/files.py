@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and checking what is read against a schema."""
+"""Writing files so that a reader never sees half of one, checking what is read against a schema, data inside a page."""
 
 from functools import cache
 from pathlib import Path
@@ -42,3 +42,10 @@ def schema_problem(content: object, schema: Path) -> str | None:
             said += f", got {', '.join(error.value)}"
         return f"field {error.name.removeprefix('data').lstrip('.') or '(top level)'}: {said[:160]}"
     return None
+
+
+def inline_json(content: object) -> str:
+    """JSON that may stand inside a script tag: no '<', so it can neither end the tag nor open a comment. ValueError for
+    numbers that are not finite."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")

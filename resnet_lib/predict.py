@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from html import escape
-import json
 import os
 
 import numpy as np
 
 from . import plots
+from .files import inline_json
 from .plots import Shown, credit, svg
 from .records import Record
-from .widgets import MODES, MOST_BYTES, table
+from .widgets import MODES, table, within_limit
 
 HANDLES = 5
 TEXT = {
@@ -84,15 +84,11 @@ def _element(data: dict, records: Sequence[Record], y: str, alt: str, caption: s
             for i, step in enumerate(data["steps"])]
     figure = f'<figure class="rn-frame">{svg(plots.curves(records, y).figure, alt)}</figure>'
     numbers = table(f"{data['y']}, mean over {len(data['hidden']['runs'])} seeds", ["step", *names], rows)
-    words = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    html = (f'<predict-curve><script type="application/json">{words}</script>'
+    html = (f'<predict-curve><script type="application/json">{inline_json(data)}</script>'
             f'<p class="rn-predict-still">{escape(TEXT["still"])}</p>'
             f'<details class="rn-data"><summary>{escape(TEXT["measured"])}</summary>{figure}{numbers}</details>'
             f'<p class="rn-caption">{caption} {credit(records)}</p></predict-curve>')
-    if len(html) > MOST_BYTES:
-        raise ValueError(f"the element weighs {len(html) / 1000:.0f} kB, more than {MOST_BYTES / 1000:.0f}; "
-                         "use records with fewer rows")
-    return Shown(html)
+    return within_limit(html, "the element weighs", "use records with fewer rows")
 
 
 def _sliders(data: dict, shown: Sequence[Record], hidden: Sequence[Record], y: str, caption: str):

@@ -44,6 +44,13 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def within_limit(html: str, what: str, advice: str) -> Shown:
+    """``html`` to show; ValueError, "``what`` N kB … ``advice``", where it would make the page heavy."""
+    if len(html) > MOST_BYTES:
+        raise ValueError(f"{what} {len(html) / 1000:.0f} kB, more than {MOST_BYTES / 1000:.0f}; {advice}")
+    return Shown(html)
+
+
 def _player(draw, values, label, alt, records, caption, source, kind, table, start) -> Shown:
     figures = "".join(f'<figure class="rn-frame"{"" if k == start else " hidden"}>{svg(draw(v), alt(v))}</figure>'
                       for k, v in enumerate(values))
@@ -51,10 +58,7 @@ def _player(draw, values, label, alt, records, caption, source, kind, table, sta
     names = escape(json.dumps([str(v) for v in values]))
     html = (f'<frame-player label="{escape(label)}" values="{names}" start="{start}">{figures}'
             f'<p class="rn-caption">{caption} {credit(records, source, kind)}</p>{data}</frame-player>')
-    if len(html) > MOST_BYTES:
-        raise ValueError(f"the frames weigh {len(html) / 1000:.0f} kB, more than {MOST_BYTES / 1000:.0f}; draw fewer "
-                         f"frames or fewer points")
-    return Shown(html)
+    return within_limit(html, "the frames weigh", "draw fewer frames or fewer points")
 
 
 def _slider(draw, values, label, alt, records, caption, source, kind, start):

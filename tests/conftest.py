@@ -46,6 +46,18 @@ def tiny(home, monkeypatch):
     return home
 
 
+def randomize_batch_norm(net: torch.nn.Module, seed: int = 0, affine: bool = False) -> None:
+    """Give every batch norm statistics, and with ``affine`` scales and shifts, that it does not begin with."""
+    g = torch.Generator().manual_seed(seed)
+    for m in net.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.running_mean.normal_(generator=g)
+            m.running_var.uniform_(0.5, 2, generator=g)
+            if affine:
+                torch.nn.init.uniform_(m.weight, 0.5, 1.5, generator=g)
+                torch.nn.init.normal_(m.bias, generator=g)
+
+
 def toy_images(n: int = 150, size: int = 8, channels: int = 3, seed: int = 0, classes: int = 10) -> ImageSet:
     """Random pictures with random labels; n is no multiple of the usual batch."""
     g = torch.Generator().manual_seed(seed)

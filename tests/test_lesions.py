@@ -8,6 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from conftest import randomize_batch_norm
 from resnet_lib import lesions, nets
 
 
@@ -15,12 +16,7 @@ def trained_like(residual, n=6):
     """A small net whose batch norms are not what they begin as, in evaluation mode."""
     torch.manual_seed(n)
     net = nets.cifar_resnet(14, residual=residual, width=4, in_channels=1)
-    for m in net.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_()
-            m.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(m.weight, 0.5, 1.5)
-            nn.init.normal_(m.bias)
+    randomize_batch_norm(net, n, affine=True)
     return net.eval()
 
 

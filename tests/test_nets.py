@@ -9,16 +9,8 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from conftest import ROOT
+from conftest import ROOT, randomize_batch_norm
 from resnet_lib import blocks, nets
-
-
-def randomize_batch_norm(net, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    for m in net.modules():
-        if isinstance(m, torch.nn.BatchNorm2d):
-            m.running_mean.normal_(generator=g)
-            m.running_var.uniform_(0.5, 2, generator=g)
 
 
 def imagenet_cost(depth, stride_in="3x3"):

@@ -11,7 +11,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from conftest import ROOT
+from conftest import ROOT, randomize_batch_norm
 from resnet_lib import data, lesions, nets, quantize, records, weights
 
 FILE = ROOT / "data" / "lesions" / "digits.json"
@@ -96,12 +96,7 @@ def test_the_file_holds_the_recorded_weights():
 def test_folding_keeps_the_function(residual):
     torch.manual_seed(0)
     net = nets.cifar_resnet(14, residual=residual, width=4, in_channels=1).double()
-    for m in net.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_()
-            m.running_var.uniform_(0.3, 2)
-            nn.init.uniform_(m.weight, 0.5, 1.5)
-            nn.init.normal_(m.bias)
+    randomize_batch_norm(net, affine=True)
     x = torch.randn(4, 1, 12, 12).double()
     bare = quantize.folded(net.eval()).double()
     assert not any(isinstance(m, nn.BatchNorm2d) for m in bare.modules())

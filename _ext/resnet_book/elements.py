@@ -13,6 +13,8 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
+from resnet_lib.files import inline_json
+
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*")
 NEEDS = re.compile(r"\A/\*.*?\bneeds: ([a-z, ]+?)\s*\*/", re.DOTALL)
 
@@ -91,11 +93,6 @@ class Interactive(SphinxDirective):
             raise self.error(f":data: {filename}: {problem}") from problem
         self.env.note_dependency(relative)
         return inline_json(data)
-
-
-def inline_json(data):
-    """JSON that may stand inside a script tag: no '<', so it can neither end the tag nor open a comment."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def visit_html(self, node):
