@@ -1,10 +1,10 @@
 /* What <residual-playground> draws: the function a net computes on a canvas, loss curves, and bars on a log scale.
-   Classic script: one name on globalThis.  needs: page, engine */
+   Classic script: one name on globalThis.  needs: page, points */
 (function () {
   "use strict";
 
   const { drawn, element } = globalThis.BookPage;
-  const { GRID } = globalThis.ResidualEngine;
+  const { GRID } = globalThis.PlaygroundPoints;
   const SPAN = 1.1; // the drawn square or interval reaches from -1.1 to 1.1
 
   const ink = (node, name) => getComputedStyle(node).getPropertyValue(name).trim();

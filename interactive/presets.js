@@ -4,7 +4,8 @@
 (function () {
   "use strict";
 
-  const { SKIPS, ACTIVATIONS, OPTIMIZERS, SCALES, INITS, DATA } = globalThis.ResidualEngine;
+  const { SKIPS, ACTIVATIONS, OPTIMIZERS, SCALES, INITS } = globalThis.ResidualEngine;
+  const { DATA } = globalThis.PlaygroundPoints;
 
   const TEXT = {
     labels: {

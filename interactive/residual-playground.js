@@ -226,7 +226,7 @@
       this.layers.textContent = `${TEXT.layers(setting.blocks)}.`;
       this.names = [TEXT.plain, TEXT.names[setting.skip]];
       this.colors = [COLORS.plain, COLORS[setting.skip]];
-      this.points = globalThis.ResidualEngine.makeData(setting.data);
+      this.points = globalThis.PlaygroundPoints.makeData(setting.data);
       this.buildStage();
       this.restart(words);
       // A first look that shows something: some steps, then it waits for the reader.

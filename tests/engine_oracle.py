@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = (ROOT / "interactive" / "engine.js").read_text(encoding="utf-8")
+SCRIPT = "".join((ROOT / "interactive" / f"{name}.js").read_text(encoding="utf-8")
+                 for name in ("points", "loops", "engine"))
 TOLERANCE = {"Float64Array": 1e-9, "Float32Array": 1e-4}  # relative to the largest entry of each tensor
 BASE = {"blocks": 3, "width": 5, "skip": "identity", "norm": True, "scale": "one", "init": "he", "activation": "relu",
         "optimizer": "momentum", "rate": 1e-5, "seed": 0, "data": "spirals", "points": 26, "removed": []}
@@ -19,8 +20,8 @@ DATA = ("spirals", "circles", "xor", "curve")
 # is zero but for rounding.
 COMPUTE = """(spec, kind) => {
   const E = globalThis.ResidualEngine, Float = globalThis[kind];
-  const net = new E.Net(spec, E.makeData(spec.data, spec.points, Float), Float);
-  const { normal } = E.random(7);
+  const net = new E.Net(spec, globalThis.PlaygroundPoints.makeData(spec.data, spec.points, Float), Float);
+  const { normal } = globalThis.PlaygroundPoints.random(7);
   for (let k = 0; k < net.theta.length; k++) net.theta[k] += 0.1 * normal();
   for (const block of spec.removed) net.toggle(block);
   const answer = { parts: net.parts, data: { x: [...net.data.x], t: [...net.data.t], task: net.data.task },

@@ -13,13 +13,14 @@ NODE = shutil.which("node")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node is not installed")]
 SEEDS = range(5)
 GUESSING = math.log(2)
-SCRIPTS = "".join((ROOT / "interactive" / f"{name}.js").read_text(encoding="utf-8") for name in ("engine", "presets"))
+SCRIPTS = "".join((ROOT / "interactive" / f"{name}.js").read_text(encoding="utf-8")
+                  for name in ("points", "loops", "engine", "presets"))
 
 # Both nets of a preset: losses and statistics at step 0 and at the caption's step, losses without each block at both.
 TRAIN = """(preset, seed) => [0, 1].map((side) => {
   const P = globalThis.PlaygroundPresets, E = globalThis.ResidualEngine;
   const spec = { ...P.specOf(P.settingOf(preset), side), seed };
-  const net = new E.Net(spec, E.makeData(spec.data));
+  const net = new E.Net(spec, globalThis.PlaygroundPoints.makeData(spec.data));
   const look = () => {
     const found = { loss: net.gradient(), ...net.statistics() };
     found.gradient = found.gradient1.map((g, l) => Math.hypot(g, found.gradient2[l]));
@@ -118,7 +119,8 @@ def test_what_the_caption_says_holds_for_every_seed(preset):
 def test_the_nets_of_a_preset_share_the_weights_of_f():
     same = node("""Object.keys(PlaygroundPresets.PRESETS).filter((p) => p !== "zero-init").map((preset) => {
         const P = PlaygroundPresets, E = ResidualEngine, nets = [0, 1].map((side) => {
-          const spec = P.specOf(P.settingOf(preset), side); return new E.Net(spec, E.makeData(spec.data)); });
+          const spec = P.specOf(P.settingOf(preset), side);
+          return new E.Net(spec, PlaygroundPoints.makeData(spec.data)); });
         const part = (net, name) => { const p = net.parts.find((q) => q.name === name);
           return [...net.theta.subarray(p.at, p.at + p.rows * p.cols)]; };
         return nets[0].parts.every(({ name }) => String(part(nets[0], name)) === String(part(nets[1], name))); })""")

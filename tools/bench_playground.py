@@ -13,14 +13,15 @@ from pathlib import Path
 from site_browser import NoBrowser, browser, file_address
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("page", "engine", "presets", "drawing", "residual-playground")
+PARTS = ("page", "points", "loops", "engine", "presets", "drawing", "residual-playground")
 
 SPEC = """const spec = (skip) => ({ blocks: 27, width: 12, skip, norm: true, scale: "one", init: "he",
   activation: "relu", optimizer: "momentum", rate: 0.001, seed: 0, data: "spirals" });"""
 
 EQUAL = SPEC + """
   const worst = ["none", "identity"].map((skip) => {
-    const net = new ResidualEngine.Net(spec(skip), ResidualEngine.makeData("spirals", 256, Float64Array), Float64Array);
+    const data = PlaygroundPoints.makeData("spirals", 256, Float64Array);
+    const net = new ResidualEngine.Net(spec(skip), data, Float64Array);
     const naive = new NaiveNet(net), losses = [0, 1, 2].map(() => naive.train());
     return Math.max(...net.advance(2).map((loss, k) => Math.abs(loss / losses[k] - 1)));
   });
@@ -47,7 +48,7 @@ TOGETHER = SPEC + """
   return rates;"""
 
 RATIOS = SPEC + """
-  const net = new ResidualEngine.Net(spec("identity"), ResidualEngine.makeData("spirals")), naive = new NaiveNet(net);
+  const net = new ResidualEngine.Net(spec("identity"), PlaygroundPoints.makeData("spirals")), naive = new NaiveNet(net);
   const time = (work) => { const begun = performance.now(); work(); return performance.now() - begun; };
   net.advance(40);
   for (let k = 0; k < 5; k++) naive.train();

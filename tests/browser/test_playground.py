@@ -79,7 +79,7 @@ def test_before_any_touch_both_nets_have_trained_and_shown_themselves(visit):
     ours = ask(page, "Array.from(e.sides[1].losses)")
     here = page.evaluate("""() => { const P = PlaygroundPresets, E = ResidualEngine;
         const spec = P.specOf({ ...P.settingOf("batch-norm"), blocks: 4, width: 6 }, 1);
-        return new E.Net(spec, E.makeData(spec.data)).advance(60); }""")
+        return new E.Net(spec, globalThis.PlaygroundPoints.makeData(spec.data)).advance(60); }""")
     assert ours == here
 
 
