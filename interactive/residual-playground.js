@@ -1,7 +1,7 @@
 /* <residual-playground preset="…">: a plain and a residual net with the same initial weights, trained side by side in
    the page, each in its own worker.  The page sends both the same number of steps, waits for both answers, draws, and
    sends the next; so the nets keep step, and the page is never flooded.  Content of the element is what readers
-   without scripts get.  Classic script: one name on globalThis.  needs: page, engine, presets, drawing */
+   without scripts get.  Classic script: one name on globalThis.  needs: page, presets, trainer, drawing */
 (function () {
   "use strict";
 
@@ -41,7 +41,6 @@
     finished: (most) => `Stopped at ${most} steps. Reset begins again.`,
     died: (name, reason) => `The worker of the ${name} net stopped (${reason}). It was restarted; both nets begin again at step 0.`,
     gaveUp: (reason) => `The workers do not start in this browser (${reason}), so nothing can be trained here.`,
-    silent: "no answer",
     table: "Data table",
     tableCaption: (step) => `Per layer, after ${step} steps`,
     tableHead: (names) => ["layer", ...names.flatMap((n) => [`${n}: ‖∂L/∂W1‖`, `${n}: ‖∂L/∂W2‖`, `${n}: spread`, `${n}: 1 − cosine`])],
@@ -60,71 +59,12 @@
     : Math.abs(x) >= 1e4 || Math.abs(x) < 1e-3 ? x.toExponential(1).replace("e+", "e") : x.toPrecision(3));
   const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
-  /* One net: its worker, and what the worker last said. */
-  class Side {
-    constructor(index, onAnswer, onDeath) {
-      Object.assign(this, { index, onAnswer, onDeath, losses: [], broken: null });
-    }
-
-    start(spec, patience) {
-      this.stop();
-      Object.assign(this, { losses: [], broken: null, statistics: null, removed: [], step: 0, patience });
-      try {
-        if (!Side.address) {
-          const text = `${globalThis.ResidualEngine.source}\nResidualEngine.serve(self);`;
-          Side.address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-        }
-        this.worker = new Worker(Side.address);
-      } catch (error) {
-        queueMicrotask(() => this.onDeath(this, error.message));
-        return;
-      }
-      this.worker.onerror = (event) => {
-        event.preventDefault();
-        this.onDeath(this, event.message || TEXT.silent);
-      };
-      this.worker.onmessage = ({ data }) => this.hear(data);
-      this.send({ start: spec, surface: true });
-    }
-
-    stop() {
-      clearTimeout(this.timer);
-      if (this.worker) this.worker.terminate();
-      this.worker = null;
-      this.waiting = false;
-    }
-
-    send(message) {
-      this.waiting = true;
-      this.timer = setTimeout(() => this.onDeath(this, TEXT.silent), this.patience);
-      this.worker.postMessage(message);
-    }
-
-    hear(answer) {
-      clearTimeout(this.timer);
-      this.waiting = false;
-      answer.losses.forEach((loss, k) => { this.losses[answer.from + k] = loss; });
-      Object.assign(this, { step: answer.step, loss: answer.loss, removed: answer.removed, milliseconds: answer.milliseconds });
-      if (answer.statistics) this.statistics = answer.statistics;
-      if (answer.surface) Object.assign(this, { surface: answer.surface, fresh: true });
-      const wasWell = this.broken === null;
-      if (!Number.isFinite(answer.loss)) this.broken = answer.step;
-      this.onAnswer(this, wasWell && this.broken !== null);
-    }
-
-    /* Norm of a block's two gradients together, spread and 1 - cosine after it. */
-    values(l) {
-      const s = this.statistics;
-      return s ? [Math.hypot(s.gradient1[l], s.gradient2[l]), s.spread[l + 1], s.angle[l + 1]] : [NaN, NaN, NaN];
-    }
-  }
-
   class ResidualPlayground extends BookElement {
     build() {
       this.key = keyOf(this, "playground");
       this.restarts = 0;
       this.patience = PATIENCE;
-      this.sides = [0, 1].map((k) => new Side(k, (side, broke) => this.answered(side, broke), (side, why) => this.died(side, why)));
+      this.sides = [0, 1].map((k) => new globalThis.PlaygroundTrainer(k, (side, broke) => this.answered(side, broke), (side, why) => this.died(side, why)));
       this.replaceChildren();
       this.status = element("p", { className: "rn-play-status" });
       this.status.setAttribute("role", "status");

@@ -13,7 +13,7 @@ from pathlib import Path
 from site_browser import NoBrowser, browser, file_address
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("page", "points", "loops", "engine", "presets", "drawing", "residual-playground")
+PARTS = ("page", "points", "loops", "engine", "presets", "trainer", "drawing", "residual-playground")
 
 SPEC = """const spec = (skip) => ({ blocks: 27, width: 12, skip, norm: true, scale: "one", init: "he",
   activation: "relu", optimizer: "momentum", rate: 0.001, seed: 0, data: "spirals" });"""
