@@ -14,6 +14,7 @@ OPTIMIZERS = ("sgd", "adam")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
 INITS = ("he", "xavier", "keep", "torch")
 AUGMENT = ("none", "flip", "crop_flip")
+SCHEDULES = ("steps", "linear")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16")
 BF16_CAPABILITY = 8  # the first CUDA capability with bf16 arithmetic
@@ -27,6 +28,7 @@ class Recipe:
     batch: int = 128
     optimizer: str = "sgd"  # "sgd" or "adam"
     lr: float = 0.1
+    schedule: str = "steps"  # lr with its drops; "linear": up to lr over warmup_steps, then straight down to 0
     momentum: float = 0.9  # SGD only
     adam_eps: float = 1e-8  # Adam only
     weight_decay: float = 1e-4
@@ -34,7 +36,7 @@ class Recipe:
     fixed_norm: bool = False  # a control: after each step every convolution's weights get back the norm they began with
     drops: tuple[int, ...] = (32_000, 48_000)  # steps at which lr is multiplied by drop_factor
     drop_factor: float = 0.1
-    warmup_steps: int = 0  # the first steps run at warmup_lr
+    warmup_steps: int = 0  # the first steps run at warmup_lr (schedule "steps")
     warmup_lr: float = 0.01
     augment: str = "crop_flip"  # "none", "flip" (half of the pictures mirrored), or pad 4 + random crop + flip
     normalize: str = "pixel_mean"  # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]
@@ -49,7 +51,7 @@ class Recipe:
 
     def __post_init__(self):
         for name, valid in (("optimizer", OPTIMIZERS), ("normalize", NORMALIZE), ("augment", AUGMENT),
-                            ("init", INITS)):
+                            ("init", INITS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
         for name, least in (("steps", 1), ("batch", 1), ("eval_every", 1), ("warmup_steps", 0), ("seed", 0),
@@ -66,6 +68,11 @@ class Recipe:
             raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay!r}")
         for name in ("drops", "probe_steps"):  # lists come back from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.schedule == "linear" and self.drops:
+            raise ValueError(f"a linear schedule has no drops, got {self.drops}; set drops=()")
+        if self.schedule == "linear" and self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps must be below steps where the rate has to fall again, got "
+                             f"{self.warmup_steps} of {self.steps}")
 
     def to_json(self) -> dict:
         """The fields as JSON holds them: lists instead of tuples."""
@@ -73,6 +80,9 @@ class Recipe:
 
     def lr_at(self, step: int) -> float:
         """The learning rate of the update that follows ``step`` finished ones."""
+        if self.schedule == "linear":
+            left = (self.steps - step) / (self.steps - self.warmup_steps)
+            return self.lr * min((step + 1) / max(self.warmup_steps, 1), left)
         if step < self.warmup_steps:
             return self.warmup_lr
         return self.lr * self.drop_factor ** sum(step >= drop for drop in self.drops)

@@ -159,8 +159,9 @@ class Update:
 class Graphs:
     """An `Update` that is captured as a CUDA graph and replayed, for each batch size and learning rate.
 
-    The rate is a number inside the graph, so each plateau of the schedule has its own. A graph reads its
-    plan from one fixed tensor, into which each step's is copied.
+    The rate is a number inside the graph, so each plateau of the schedule has its own; where the rate changes
+    with every step nothing is captured. A graph reads its plan from one fixed tensor, into which each step's is
+    copied.
     """
 
     def __init__(self, update: Update, capture: Callable[[Callable[[], None]], Callable[[], None]] | None = None):

@@ -33,6 +33,8 @@ CASES = {
     "strong decay on all": {"weight_decay": 0.5},
     "adam with decay": {"optimizer": "adam", "lr": 1e-3, "weight_decay": 0.5},
     "half at each drop": {"drop_factor": 0.5, "drops": (1, 3)},
+    "linear": {"schedule": "linear", "drops": (), "warmup_steps": 2, "lr": 0.05},
+    "flip": {"augment": "flip"},
     "fixed norms": {"fixed_norm": True, "lr": 0.5},
 }
 NETS = {

@@ -82,6 +82,21 @@ def test_learning_rate_of_the_paper():
     assert [warm.lr_at(s) for s in (0, 399, 400)] == pytest.approx([0.01, 0.01, 0.1])
 
 
+@pytest.mark.parametrize("warmup", [0, 1, 30])
+def test_linear_rate_is_that_of_torchs_schedulers(warmup):
+    recipe = Recipe(steps=200, schedule="linear", drops=(), warmup_steps=warmup, lr=0.3)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.lr)
+    down = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, total_iters=recipe.steps - warmup)
+    if warmup > 1:
+        optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["initial_lr"]
+        up = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warmup, 1, total_iters=warmup - 1)
+        down = torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], [warmup])
+    for step in range(warmup == 1, recipe.steps):  # one step of warm-up is at lr: nothing rises
+        assert recipe.lr_at(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        down.step()
+
+
 def test_an_epoch_of_the_paper_is_390_full_batches_and_one_of_80():
     run = Run(nets.cifar_resnet(8, width=1), toy_images(50_000, size=1), Recipe(batch=128))
     assert run.batches_per_epoch == 391
@@ -122,6 +137,7 @@ def test_flipping_alone_gives_each_picture_or_its_mirror_image_and_both_about_eq
 
 @pytest.mark.parametrize("changes", [
     {}, {"optimizer": "adam", "lr": 1e-3}, {"augment": "none", "shuffle": False}, {"augment": "flip"},
+    {"schedule": "linear", "drops": (), "warmup_steps": 3},
     {"validation": 0.2}, {"decay_all": False}, {"probe_steps": (0, 1, 5, 9)},
 ])
 @pytest.mark.parametrize("stop", [1, 3, 4, 8])
@@ -195,6 +211,8 @@ def test_decay_exempts_biases_and_batch_norm_only_if_told():
 
 @pytest.mark.parametrize("changes, word", [
     ({"optimizer": "sdg"}, "sgd, adam"), ({"augment": "crop"}, "none, flip, crop_flip"),
+    ({"schedule": "cosine"}, "steps, linear"), ({"schedule": "linear"}, "set drops=()"),
+    ({"schedule": "linear", "drops": (), "steps": 5, "warmup_steps": 5}, "got 5 of 5"),
     ({"normalize": "zscore"}, "pixel_mean"),
     ({"steps": 0}, "at least 1"), ({"lr": float("nan")}, "positive"), ({"validation": 1.0}, "[0, 1)"),
     ({"batch": 1.5}, "whole number"), ({"seed": -1}, "at least 0"), ({"warmup_lr": 0}, "positive"),
