@@ -25,6 +25,8 @@ CSS_URL = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(https?:|//)""", re.IGN
 RAW_ROLE = re.compile(r"\{[a-z:-]+\}`[^`]{0,60}|^:::|^```")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 CODE = {"script", "style", "pre", "code", "title"}
+ELEMENTS = "_static/interactive/"
+ELEMENTS_LIMIT = 150_000  # bytes that the interactive elements add to a page, apart from weights of nets
 
 
 class Page(HTMLParser):
@@ -35,6 +37,7 @@ class Page(HTMLParser):
         self.links, self.loads, self.ids = [], [], {"", "top"}
         self.policy, self.foreign_style = False, False
         self.raw = ""  # markup that was meant for the builder and reached the reader
+        self.data, self._is_data = 0, False  # bytes of data for interactive elements, without weights of nets
         self._inside = []
         self.feed(text)
 
@@ -52,17 +55,21 @@ class Page(HTMLParser):
             self.loads.append(values.get("href") or "")
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "content-security-policy":
             self.policy = "default-src 'self'" in (values.get("content") or "")
+        self._is_data = tag == "script" and values.get("type") == "application/json"
         if tag not in VOID:
             self._inside.append(tag)
         self._look_at_css(values.get("style") or "")
 
     def handle_endtag(self, tag):
+        self._is_data = False
         while self._inside and self._inside.pop() != tag:
             pass
 
     def handle_data(self, data):
         if self._inside[-1:] == ["style"]:
             self._look_at_css(data)
+        elif self._is_data:
+            self.data += len(data) - len(json.loads(data).get("weights", ""))
         elif not CODE & set(self._inside) and (found := RAW_ROLE.search(data)):
             self.raw = self.raw or found[0]
 
@@ -88,6 +95,9 @@ def static_faults(site):
             faults.append(f"{name}: a style loads from another host")
         if page.raw:
             faults.append(f"{name}: markup reached the reader: {page.raw}")
+        if (added := _added_by_elements(site, name, page)) > ELEMENTS_LIMIT:
+            faults.append(f"{name}: interactive elements add {added / 1000:.0f} kB, at most "
+                          f"{ELEMENTS_LIMIT / 1000:.0f} are allowed")
         for address in page.loads:
             faults += _address_faults(site, name, address, parsed, loads=True)
         for address in page.links:
@@ -116,6 +126,12 @@ def _address_faults(site, name, address, parsed, loads):
     if page and fragment and "=" not in fragment and fragment not in page.ids:
         return [f"{name}: {address} has no such anchor"]
     return []
+
+
+def _added_by_elements(site, name, page):
+    """Bytes of scripts, style sheets and data that a page has for its interactive elements."""
+    files = {(site / name).parent / unquote(urlsplit(a).path) for a in page.loads if ELEMENTS in a}
+    return page.data + sum(f.stat().st_size for f in files if f.is_file())
 
 
 def weights(site):

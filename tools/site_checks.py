@@ -119,7 +119,7 @@ def browser_faults(chromium, site, names):
     def note(label, found):
         faults.extend(f"{label}: {fault}" for fault in dict.fromkeys(found))
 
-    def visit(base, name, width, checks, themes=("light",)):
+    def visit(base, name, width, checks, themes=()):
         label = f"{name} ({urlsplit(base).scheme}, {width} px)"
         with opened(chromium, base + name, width=width) as watched:
             note(label, [fault for check in checks for fault in check(watched.page)])

@@ -142,6 +142,18 @@ def test_markup_that_reached_the_reader_is_found_outside_of_code(tmp_path):
         "index.html: markup reached the reader: {val}`degradation/quick/plain-20:train_error"]
 
 
+def test_a_page_with_heavy_elements_is_found_and_weights_of_nets_do_not_count(tmp_path):
+    data = '<script type="application/json">{{"{}": "{}"}}</script>'
+    write(tmp_path, data.format("weights", "x" * 200_000) + data.format("curves", "x" * 100_000))
+    assert check_site.static_faults(tmp_path) == []
+    script = tmp_path / "_static" / "interactive" / "element.js"
+    script.parent.mkdir(parents=True)
+    script.write_text("/" * 60_000)
+    write(tmp_path, data.format("curves", "x" * 100_000) + '<script src="_static/interactive/element.js"></script>')
+    assert check_site.static_faults(tmp_path) == [
+        "index.html: interactive elements add 160 kB, at most 150 are allowed"]
+
+
 def test_the_command_fails_with_a_line_for_each_fault(tmp_path, capsys):
     write(tmp_path, '<a href="lost.html">x</a>')
     assert check_site.main(["--static", "--site", str(tmp_path)]) == 1
@@ -160,9 +172,10 @@ def test_the_built_site_without_a_browser():
     assert check_site.static_faults(SITE) == []
 
 
-def test_the_built_site_in_the_browser(chromium):
-    if not (SITE / "index.html").is_file():
+@pytest.mark.parametrize("name", check_site.pages_of(SITE) or ["index.html"])
+def test_a_built_page_in_the_browser(chromium, name):
+    if not (SITE / name).is_file():
         skip_or_fail("the book is not built: make book")
-    found, log = site_checks.browser_faults(chromium, SITE, check_site.pages_of(SITE))
+    found, log = site_checks.browser_faults(chromium, SITE, [name])
     assert found == []
     assert {visit["base"] for visit in log} == {"http", "file"}
