@@ -17,7 +17,7 @@
     percent: (x) => `${fixed(100 * x)} %`,
     anew: (x) => `◇ ${TEXT.percent(x)}`,
     legend: "Bar: right answers of the lesioned net. Line: of the whole net. ◇: of the lesioned net with its batch norm " +
-      "statistics measured anew.",
+      "statistics measured anew. Below: each dash is one combination, the curve their mean, the circle yours.",
     whole: (r, p, n) => `Both nets are whole. The residual one names ${r} of the ${n} test pictures right, the plain one ${p}.`,
     exchanged: (pair) => `With ${TEXT.pair(pair)} exchanged`,
     without: (list) => `Without ${list}`,
@@ -33,8 +33,8 @@
     chance: "guessing",
     pictures: "By class: right answers, and what each net says to the picture shown",
     says: (right, word) => (right ? "✓" : `✗ ${word}`),
-    tryThis: "Try this: take out block 2, then 9 instead, then 4. Which of them does the plain net miss, which the " +
-      "residual one? Does ◇ stand far from the bar, that is, were only the statistics wrong?",
+    tryThis: "Try this: take out block 7, then 1 instead, then 1 and 2 together. Which of them does the plain net miss, which " +
+      "the residual one? Where does ◇ stand far from the bar, so that new statistics give back much of what was lost?",
     single: "Right answers without one block, in per cent; ◇ with statistics measured anew",
     block: (k) => `block ${k + 1}`,
     wholeNet: "whole net",

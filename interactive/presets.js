@@ -15,10 +15,10 @@
     },
     choices: {
       data: { spirals: "two spirals", circles: "disk and ring", xor: "four squares (xor)", curve: "a curve (regression)" },
-      skip: { identity: "identity: y + F(y)", half: "halved: y/2 + F(y)", linear: "learned: V y + F(y)", none: "none: F(y)" },
+      skip: { identity: "identity: y + F(y)", half: "halved: y/2 + F(y)", linear: "learned: V y + F(y), V a matrix", none: "none: F(y)" },
       norm: { on: "on", off: "off" },
       scale: { one: "1", sqrt: "1/√L", zero: "1, last layer of F starts at zero" },
-      init: { he: "He: normal, variance 2/n", glorot: "Glorot: normal, variance 2/(n + m)",
+      init: { he: "He: normal, variance 2/n, n inputs", glorot: "Glorot: normal, variance 2/(n + m), m outputs",
         default: "PyTorch's default: uniform, variance 1/(3n)" },
       activation: { relu: "ReLU", tanh: "tanh", silu: "SiLU", linear: "none (linear)" },
       optimizer: { sgd: "SGD", momentum: "SGD, momentum 0.9", adam: "Adam" },
@@ -49,8 +49,8 @@
       title: "56 layers with batch normalization", set: {}, after: 150, first: 60,
       seen: "Batch normalization keeps the spread of both nets in bounds, so nothing collapses on the way forward. The " +
         "gradients differ: at step 0 that of the plain net’s first block is more than a thousand times that of its last, " +
-        "in the residual net less than a hundred times. After 150 steps the residual net’s loss is below 0.1; the plain " +
-        "net is still near 0.69, the loss of guessing.",
+        "in the residual net less than a hundred times. Press Run: at step 150 the residual net’s loss is below 0.1, and " +
+        "the plain net is still near 0.69, the loss of guessing (the data table keeps both).",
       ask: "Try this: reset, press Step once, and compare the gradient bars from the first block to the last. Which net " +
         "has a steeper slope?",
     },
@@ -58,8 +58,8 @@
       title: "Signal collapse", set: { norm: "off", init: "default", rate: 0.001 }, after: 300, first: 60,
       seen: "Signal collapse: without normalization and with PyTorch’s default weights, the plain net’s spread shrinks from " +
         "block to block until all points look the same to the last layers (spread and 1 − cosine at the foot of the scale), " +
-        "and hardly any gradient comes back. It stays at 0.693, the loss of guessing. The residual net starts from the " +
-        "same weights and is below 0.1 after 300 steps. This is a badly scaled start, not what He et al. call degradation.",
+        "and hardly any gradient comes back. Press Run: it stays at 0.693, the loss of guessing. The residual net starts " +
+        "from the same weights and is below 0.1 at step 300. This is a badly scaled start, not what He et al. call degradation.",
       ask: "Try this: at which block do the plain net’s bars reach the foot? Then turn normalization on under More.",
     },
     "growing": {
@@ -72,28 +72,29 @@
     "scaled": {
       title: "Branches scaled by 1/√L", set: { norm: "off", scale: "sqrt" }, after: 300, first: 60,
       seen: "The same net as before, each branch multiplied by 1/√L. At step 0 the residual net’s spread after the last block " +
-        "is within a factor of three of that after the first layer, with no normalization anywhere; after 300 steps its " +
-        "loss is below 0.1.",
+        "is within a factor of three of that after the first layer, with no normalization anywhere. Press Run: at step " +
+        "300 its loss is below 0.1.",
       ask: "Try this: set 60 blocks under More. Does the spread still stay?",
     },
     "zero-init": {
       title: "Branches that start at zero", set: { norm: "off", scale: "zero" }, after: 150, first: 0,
       seen: "The last layer of each F starts at zero, so at step 0 every block of the residual net is the identity: all its " +
-        "spread bars are equal, and removing a block changes nothing. After 150 steps its loss is below 0.1 and its blocks " +
-        "differ. (The plain net keeps its weights: with zeros its output would be constant.)",
+        "spread bars are equal, and removing a block changes nothing. Press Run: at step 150 its loss is below 0.1 and its " +
+        "blocks differ. (The plain net keeps its weights: with zeros its output would be constant.)",
       ask: "Try this: remove a block of the residual net now, then run 150 steps and remove it again.",
     },
     "shallow": {
       title: "Two blocks: no skip needed", set: { blocks: 2, optimizer: "momentum", rate: 0.05 }, after: 200, first: 60,
-      seen: "With two blocks, six layers, both nets bring the loss below 0.02 within 200 steps. At this depth the skip is not " +
-        "needed.",
+      seen: "Press Run: with two blocks, six layers, both nets have brought the loss below 0.02 by step 200. At this depth the " +
+        "skip is not needed.",
       ask: "Try this: double the blocks until the plain net no longer follows within 200 steps.",
     },
     "halved-skip": {
       title: "A skip that halves", set: { skip: "half" }, after: 150, first: 60,
       seen: "The right-hand net adds y/2 instead of y. What passes all skips is halved 27 times. At step 0 the gradient of " +
-        "its first block is more than a thousand times that of its last, as in the plain net, and after 150 steps both " +
-        "losses are above 0.5: it is the identity that helps, not just any connection.",
+        "its first block is more than a thousand times that of its last, as in the plain net. Press Run: at step 150 both " +
+        "losses are above 0.5. This connection does not help. Why the gradient explodes although the direct path shrinks, " +
+        "the chapter on residual blocks explains.",
       ask: "Try this: set the skip back to the identity under More and run again.",
     },
     "lesion": {
@@ -105,8 +106,8 @@
     },
     "curve": {
       title: "A curve instead of classes", set: { data: "curve" }, after: 100, first: 60,
-      seen: "Regression: sin 3πx, 256 points, mean squared error. After 100 steps the residual net’s loss is below 0.01; " +
-        "the plain net’s is above 0.3, where a constant would give about 0.5.",
+      seen: "Regression: sin 3πx, 256 points, mean squared error. Press Run: at step 100 the residual net’s loss is below " +
+        "0.01, the plain net’s above 0.3, where a constant would give about 0.5.",
       ask: "Try this: watch which parts of the curve the residual net fits first.",
     },
   };

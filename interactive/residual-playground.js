@@ -354,8 +354,8 @@
         rows.push([String(l + 1), ...found.flatMap((s) => [s.gradient1[l], s.gradient2[l], s.spread[l + 1], s.angle[l + 1]].map(short))]);
       }
       rows.push([TEXT.last, ...found.flatMap((s) => [short(s.head), TEXT.no, TEXT.no, TEXT.no])]);
-      const steps = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000].filter((step) => step <= this.step());
-      if (!steps.includes(this.step())) steps.push(this.step());
+      const marks = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, PRESETS[this.preset].after, this.step()];
+      const steps = [...new Set(marks)].filter((step) => step <= this.step()).sort((a, b) => a - b);
       this.tables.replaceChildren(
         table(TEXT.lossCaption, TEXT.lossHead(this.names), steps.map((step) => [String(step), ...this.sides.map((side) => short(side.losses[step]))])),
         table(TEXT.tableCaption(this.step()), TEXT.tableHead(this.names), rows));

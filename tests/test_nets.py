@@ -120,6 +120,19 @@ def test_cifar_resnet18_with_and_without_pooling():
     assert [s["layer4"] for s in shapes] == [(512, 2, 2), (512, 4, 4)]
 
 
+@pytest.mark.parametrize("w", [1, 20, 64])
+def test_narrow_resnet18_has_the_parameters_of_the_closed_form(w):
+    kernels = 9 * w + 4 * 9 * w**2  # gray pictures; stem and first stage
+    channels = 5 * w
+    for c in (2 * w, 4 * w, 8 * w):
+        kernels += 9 * c * c // 2 + 3 * 9 * c**2 + c * c // 2  # halved input of the first 3×3 and of the shortcut
+        channels += 5 * c
+    parameters = kernels + 2 * channels + 8 * w * 10 + 10
+    assert sum(p.numel() for p in nets.cifar_resnet18(in_channels=1, width=w).parameters()) == parameters
+    with pytest.raises(ValueError, match="width must be at least 1"):
+        nets.cifar_resnet18(width=0)
+
+
 def test_plain_block_is_the_residual_block_without_the_addition():
     x = torch.randn(2, 8, 6, 6)
     plain, residual = blocks.PlainBlock(8, 8), blocks.BasicBlock(8, 8, shortcut="A")

@@ -17,9 +17,9 @@ SCRIPTS = "".join((ROOT / "interactive" / f"{name}.js").read_text(encoding="utf-
                   for name in ("points", "loops", "engine", "presets"))
 
 # Both nets of a preset: losses and statistics at step 0 and at the caption's step, losses without each block at both.
-TRAIN = """(preset, seed) => [0, 1].map((side) => {
+TRAIN = """(preset, seed, changes = {}) => [0, 1].map((side) => {
   const P = globalThis.PlaygroundPresets, E = globalThis.ResidualEngine;
-  const spec = { ...P.specOf(P.settingOf(preset), side), seed };
+  const spec = { ...P.specOf({ ...P.settingOf(preset), ...changes }, side), seed };
   const net = new E.Net(spec, globalThis.PlaygroundPoints.makeData(spec.data));
   const look = () => {
     const found = { loss: net.gradient(), ...net.statistics() };
@@ -36,6 +36,11 @@ TRAIN = """(preset, seed) => [0, 1].map((side) => {
   net.advance(P.PRESETS[preset].after);
   return { start, end: look() };
 })"""
+
+
+def trained(preset, seed, **changes):
+    """What TRAIN finds of the plain and the other net."""
+    return node(f"({TRAIN})({json.dumps(preset)}, {seed}, {json.dumps(changes)})")
 
 
 def node(expression):
@@ -112,8 +117,25 @@ def test_every_preset_has_its_claims():
 @pytest.mark.parametrize("preset", CLAIMS)
 def test_what_the_caption_says_holds_for_every_seed(preset):
     for seed in SEEDS:
-        plain, residual = node(f"({TRAIN})({json.dumps(preset)}, {seed})")
-        CLAIMS[preset](plain, residual)
+        CLAIMS[preset](*trained(preset, seed))
+
+
+def test_what_the_answers_on_the_page_say_holds_for_every_seed():
+    for seed in SEEDS:
+        plain, residual = trained("signal-collapse", seed, norm="on")  # question 1
+        for look in (plain["start"], residual["start"]):
+            assert min(look["spread"]) > 0.1 and min(look["angle"]) > 0.1
+        assert slope(plain["start"]) > 1000 and plain["end"]["loss"] > 0.6 and residual["end"]["loss"] < 0.1
+        plain, residual = trained("growing", seed)  # question 2
+        assert plain["start"]["spread"][-1] < plain["start"]["spread"][0] / 2
+        _, zero = trained("zero-init", seed)  # question 3
+        assert set(zero["start"]["gradient1"]) == {0} and min(zero["start"]["gradient2"]) > 0
+        assert min(zero["end"]["gradient1"]) > 0
+        plain = {blocks: trained("shallow", seed, blocks=blocks)[0] for blocks in (2, 8, 12)}  # question 5
+        assert plain[8]["end"]["loss"] < 0.05 and plain[12]["end"]["loss"] > 0.3
+        assert slope(plain[2]["start"]) < 5 and slope(plain[12]["start"]) > 20
+        for key in ("spread", "angle"):
+            assert all(0.2 < value < 2 for net in plain.values() for value in net["start"][key])
 
 
 def test_the_nets_of_a_preset_share_the_weights_of_f():
