@@ -81,10 +81,10 @@ def temperature(z: Tensor, y: Tensor, least: float = 0.01, most: float = 100.0) 
     sign: bisection. Where it does not (all pictures right: smaller is always better) the nearer bound is returned.
     """
     z, low, high = z.double(), 1 / most, 1 / least
-    target = z.gather(1, y[:, None])[:, 0]
+    z = z - z.gather(1, y[:, None])  # else a small derivative would be rounded away beside z_y
     for _ in range(60):
         beta = (low * high) ** 0.5
-        if (((beta * z).softmax(1) * z).sum(1) - target).mean() < 0:
+        if ((beta * z).softmax(1) * z).sum(1).mean() <= 0:
             low = beta
         else:
             high = beta
