@@ -5,7 +5,7 @@
 
     setup           make or complete .venv and stop
     book            build the site into _build/html (warnings are errors) and check it
-    test            all tests, in a process a core (-n0: in one); arguments go to pytest
+    test            all tests; arguments go to pytest
     fast            the tests that need neither a browser nor long runs
     notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
     serve [PORT]    show the built site on http://127.0.0.1:8000
@@ -37,8 +37,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
-# Each process begins with a stretch of tests in their order, so that a file's trained nets are mostly made once.
-IN_PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 OLDEST, NEWEST = (3, 11), (3, 13)  # constraints.txt is known to install on these
 COMMANDS = ("setup", "book", "test", "fast", "notebooks", "serve", "data", "clean", "help")
 NO_NETWORK = re.compile(
@@ -328,7 +326,7 @@ def main(argv: list[str]) -> int:
     jobs = {
         "setup": lambda: 0,
         "book": lambda: build_book(python, arguments),
-        "test": lambda: run([python, "-m", "pytest", *IN_PARALLEL, *arguments]),
+        "test": lambda: run([python, "-m", "pytest", *arguments]),
         "fast": lambda: run([python, "-m", "pytest", "-m", "not slow and not browser", *arguments]),
         "notebooks": lambda: run([python, ROOT / "tools" / "notebooks.py", *arguments]),
         "data": lambda: run([python, "-m", "resnet_lib", "data", *arguments]),
