@@ -95,7 +95,7 @@ def static_faults(site):
             faults.append(f"{name}: a style loads from another host")
         if page.raw:
             faults.append(f"{name}: markup reached the reader: {page.raw}")
-        if (added := _added_by_elements(site, name, page)) > ELEMENTS_LIMIT:
+        if (added := page.data + _bytes_loaded(site, name, page, ELEMENTS)) > ELEMENTS_LIMIT:
             faults.append(f"{name}: interactive elements add {added / 1000:.0f} kB, at most "
                           f"{ELEMENTS_LIMIT / 1000:.0f} are allowed")
         for address in page.loads:
@@ -128,10 +128,11 @@ def _address_faults(site, name, address, parsed, loads):
     return []
 
 
-def _added_by_elements(site, name, page):
-    """Bytes of scripts, style sheets and data that a page has for its interactive elements."""
-    files = {(site / name).parent / unquote(urlsplit(a).path) for a in page.loads if ELEMENTS in a}
-    return page.data + sum(f.stat().st_size for f in files if f.is_file())
+def _bytes_loaded(site, name, page, part=""):
+    """Bytes of the files of the site that a page loads, each counted once; with `part` in their addresses."""
+    files = {((site / name).parent / unquote(urlsplit(a).path)).resolve()
+             for a in page.loads if part in a and not urlsplit(a).scheme}
+    return sum(f.stat().st_size for f in files if f.is_file())
 
 
 def weights(site):
@@ -140,10 +141,8 @@ def weights(site):
     result = {}
     for name in pages_of(site):
         file = site / name
-        loads = {(file.parent / unquote(urlsplit(a).path)).resolve()
-                 for a in Page(file.read_text(encoding="utf-8")).loads if not urlsplit(a).scheme}
         html = file.stat().st_size
-        rest = sum(p.stat().st_size for p in loads if p.is_file())
+        rest = _bytes_loaded(site, name, Page(file.read_text(encoding="utf-8")))
         result[name] = (html / 1000, (html + rest) / 1000)
     return result
 
