@@ -256,8 +256,12 @@ import resource, sys
 from resnet_lib import experiments, parallel, train
 from resnet_lib.__main__ import main
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)  # the first step of ResNet-18 at 96 x 96 needs more
-sys.exit(main("run fashion_d2l --tier paper --variants resnet-18 --seeds 0 --device cpu --threads 1".split()))
+before = resource.getrlimit(resource.RLIMIT_AS)
+# the first step of ResNet-18 at 96 x 96 needs more
+resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20, before[1]))
+status = main("run fashion_d2l --tier paper --variants resnet-18 --seeds 0 --device cpu --threads 1".split())
+resource.setrlimit(resource.RLIMIT_AS, before)  # Python's own end is not under test, and reports its own want of room
+sys.exit(status)
 """
 
 
