@@ -9,18 +9,6 @@
 
   const ink = (node, name) => getComputedStyle(node).getPropertyValue(name).trim();
 
-  const known = {};
-
-  /* A color of the page as [red, green, blue], by way of a pixel, since it may be written in any way. */
-  function rgb(color) {
-    if (known[color]) return known[color];
-    const context = element("canvas", { width: 1, height: 1 }).getContext("2d");
-    context.fillStyle = color;
-    context.fillRect(0, 0, 1, 1);
-    known[color] = [...context.getImageData(0, 0, 1, 1).data];
-    return known[color];
-  }
-
   /* data: of the engine's makeData; values: what its predict gives on makeGrid. */
   function drawSurface(canvas, data, values, color) {
     const size = Math.round((canvas.clientWidth || 220) * Math.min(devicePixelRatio || 1, 2));
@@ -30,8 +18,8 @@
     context.clearRect(0, 0, size, size);
     if (values && !line) context.drawImage(shade(values, dark), 0, 0, size, size);
     const key = [data.name, size, dark].join();
-    if (canvas.pointsKey !== key) Object.assign(canvas, { pointsKey: key, points: drawPoints(data, size, dark, paper) });
-    context.drawImage(canvas.points, 0, 0);
+    if (drawnPoints.key !== key) drawnPoints = { key, picture: drawPoints(data, size, dark, paper) };
+    context.drawImage(drawnPoints.picture, 0, 0);
     if (!values || !line) return;
     context.strokeStyle = ink(canvas, color) || dark;
     context.lineWidth = size / 90;
@@ -42,7 +30,9 @@
 
   const height = (value, size) => size / 2 * (1 - Math.max(Math.min(value, 1.45), -1.45) / 1.54);
 
-  /* The points do not change while a net trains: they are drawn once. */
+  /* The points do not change while the nets train: they are drawn once for both. */
+  let drawnPoints = {};
+
   function drawPoints(data, size, dark, paper) {
     const made = element("canvas", { width: size, height: size }), context = made.getContext("2d");
     const unit = size / (2 * SPAN);
@@ -62,11 +52,13 @@
 
   /* Probability of class 1 as the strength of the ink. */
   function shade(values, dark) {
-    const [red, green, blue] = rgb(dark);
-    const small = element("canvas", { width: GRID, height: GRID }), context = small.getContext("2d");
+    const small = element("canvas", { width: GRID, height: GRID }), context = small.getContext("2d", { willReadFrequently: true });
     const image = context.createImageData(GRID, GRID);
-    values.forEach((value, k) => image.data.set([red, green, blue, 12 + 140 * value], 4 * k));
+    for (let k = 0; k < values.length; k++) image.data[4 * k + 3] = 12 + 140 * values[k];
     context.putImageData(image, 0, 0);
+    context.globalCompositeOperation = "source-in";
+    context.fillStyle = dark;
+    context.fillRect(0, 0, GRID, GRID);
     return small;
   }
 

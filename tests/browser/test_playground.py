@@ -1,6 +1,7 @@
 """The playground in Chromium: it trains in workers, and neither the reader nor a broken worker gets it stuck."""
 
 import math
+import re
 
 import pytest
 
@@ -31,7 +32,7 @@ def visit(chromium, folder):
         opening = site_browser.opened(chromium, f"{site_browser.file_address(folder)}index.html{address}", **more)
         watched = opening.__enter__()
         contexts.append((opening, watched))
-        wait(watched.page, "e.step() >= e.goal && e.sides.every((s) => !s.waiting && s.statistics)")
+        wait(watched.page, "e.pair.step() >= e.pair.goal && e.pair.sides.every((s) => !s.waiting && s.statistics)")
         return watched.page
 
     yield go
@@ -76,7 +77,7 @@ def test_before_any_touch_both_nets_have_trained_and_shown_themselves(visit):
         assert "256 points of two classes" in canvas.get_attribute("aria-label")
         assert len(set(canvas.evaluate("""(c) => [...c.getContext("2d").getImageData(0, 0, c.width, 10).data]"""))) > 2
     # The worker's net is the engine's net.
-    ours = ask(page, "Array.from(e.sides[1].losses)")
+    ours = ask(page, "Array.from(e.pair.sides[1].losses)")
     here = page.evaluate("""() => { const P = PlaygroundPresets, E = ResidualEngine;
         const spec = P.specOf({ ...P.settingOf("batch-norm"), blocks: 4, width: 6 }, 1);
         return new E.Net(spec, globalThis.PlaygroundPoints.makeData(spec.data)).advance(60); }""")
@@ -86,23 +87,24 @@ def test_before_any_touch_both_nets_have_trained_and_shown_themselves(visit):
 def test_step_run_pause_and_reset(visit):
     page = visit()
     page.get_by_role("button", name="Step").press("Enter")
-    wait(page, "e.step() === 61")
+    wait(page, "e.pair.step() === 61")
     page.get_by_role("button", name="Run").press("Enter")
     assert page.get_by_role("button", name="Step").get_attribute("aria-disabled") == "true"
-    wait(page, "e.step() > 70")
+    wait(page, "e.pair.step() > 70")
     page.get_by_role("button", name="Pause").press("Enter")
-    wait(page, "e.sides.every((s) => !s.waiting)")
-    assert ask(page, "e.sides[0].step === e.sides[1].step")  # both nets kept step
+    wait(page, "e.pair.sides.every((s) => !s.waiting)")
+    assert ask(page, "e.pair.sides[0].step === e.pair.sides[1].step")  # both nets kept step
     page.get_by_role("button", name="Reset").press("Enter")
-    wait(page, "e.sides.every((s) => !s.waiting)")
-    assert ask(page, "e.step()") == 0 and ask(page, "e.sides[0].losses.length") == 1
+    wait(page, "e.pair.sides.every((s) => !s.waiting)")
+    assert ask(page, "e.pair.step()") == 0 and ask(page, "e.pair.sides[0].losses.length") == 1
 
 
 def test_the_bars_are_the_numbers_and_the_table_has_them_all(visit):
     page = visit()
-    heights = ask(page, """e.views[1].columns.map((c) => c.parts.map((p) =>
-        100 * parseFloat(p.style.transform.slice("scaleY(".length))))""")
-    values = ask(page, "[0, 1, 2, 3].map((l) => e.sides[1].values(l))")
+    room = 4.6 * page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
+    sizes = ask(page, "e.stage.views[1].columns.map((c) => getComputedStyle(c).backgroundSize)")
+    heights = [[100 * float(height) / room for height in re.findall(r"76% ([\d.]+)px", size)] for size in sizes]
+    values = ask(page, "[0, 1, 2, 3].map((l) => e.pair.sides[1].values(l))")
     low, high = page.evaluate("[PlaygroundDrawing.LOW, PlaygroundDrawing.HIGH]")
     for bars, numbers in zip(heights, values, strict=True):
         for height, number in zip(bars, numbers, strict=True):
@@ -119,15 +121,15 @@ def test_a_block_is_removed_and_put_back_with_the_keyboard(visit):
     bars.first.focus()
     page.keyboard.press("ArrowRight")
     assert "block 2" in page.evaluate("document.activeElement.getAttribute('aria-label')")
-    before = ask(page, "e.sides[1].loss")
+    before = ask(page, "e.pair.sides[1].loss")
     page.keyboard.press("Enter")
-    wait(page, "e.sides[1].removed[1] === 1 && !e.sides[1].waiting")
-    after = ask(page, "e.sides[1].loss")
+    wait(page, "e.pair.sides[1].removed[1] === 1 && !e.pair.sides[1].waiting")
+    after = ask(page, "e.pair.sides[1].loss")
     assert said(page).startswith("Residual net without block 2: loss") and after != before
-    assert bars.nth(1).get_attribute("aria-pressed") == "true" and ask(page, "e.sides[0].removed[1]") == 0
+    assert bars.nth(1).get_attribute("aria-pressed") == "true" and ask(page, "e.pair.sides[0].removed[1]") == 0
     page.keyboard.press("Enter")
-    wait(page, "e.sides[1].removed[1] === 0 && !e.sides[1].waiting")
-    assert ask(page, "e.sides[1].loss") == before and "again" in said(page)
+    wait(page, "e.pair.sides[1].removed[1] === 0 && !e.pair.sides[1].waiting")
+    assert ask(page, "e.pair.sides[1].loss") == before and "again" in said(page)
 
 
 def test_settings_go_into_the_address_and_come_back(visit):
@@ -139,7 +141,7 @@ def test_settings_go_into_the_address_and_come_back(visit):
     page.get_by_label("Skip of the right-hand net").select_option("linear")
     assert "playground1=batch-norm%2Cblocks%3A3%2Cwidth%3A4%2Cskip%3Alinear" in page.url
     page.reload()
-    wait(page, "e.step() >= 60 && e.sides.every((s) => !s.waiting)")
+    wait(page, "e.pair.step() >= 60 && e.pair.sides.every((s) => !s.waiting)")
     assert ask(page, "e.setting.blocks") == 3 and "learned skip" in page.locator(".rn-play-state").inner_text()
     page.locator("summary", has_text="More").press("Enter")
     page.get_by_role("button", name="Back to the experiment").press("Enter")
@@ -152,36 +154,36 @@ def test_impossible_values_are_clamped_with_a_word(visit):
     page.locator("summary", has_text="More").press("Enter")
     page.get_by_label("Blocks L").fill("1000000")
     page.get_by_label("Blocks L").press("Enter")
-    assert "1000000 became 60" in said(page) and ask(page, "e.views[0].columns.length") == 60
+    assert "1000000 became 60" in said(page) and ask(page, "e.stage.views[0].columns.length") == 60
 
 
 def test_a_loss_that_is_no_number_is_said_and_stops_that_net_only(visit):
     page = visit("#playground1=growing,blocks:12,skip:half,optimizer:sgd,rate:10,init:he")
     page.get_by_role("button", name="Run").press("Enter")
-    wait(page, "e.sides.some((s) => s.broken !== null)")
+    wait(page, "e.pair.sides.some((s) => s.broken !== null)")
     page.wait_for_timeout(300)
-    broken = ask(page, "e.sides.map((s) => s.broken !== null)")
+    broken = ask(page, "e.pair.sides.map((s) => s.broken !== null)")
     assert "the loss is no number any more since step" in said(page)
     if broken != [True, True]:
         going = broken.index(False)
-        now = ask(page, f"e.sides[{going}].step")
-        wait(page, f"e.sides[{going}].step > {now}")
+        now = ask(page, f"e.pair.sides[{going}].step")
+        wait(page, f"e.pair.sides[{going}].step > {now}")
 
 
 def test_a_worker_that_throws_is_restarted_with_a_word(visit):
     page = visit()
-    ask(page, "e.sides[1].worker.postMessage(null)")
-    wait(page, "e.restarts === 1 && e.sides.every((s) => !s.waiting)")
-    assert "The worker of the residual net stopped" in said(page) and ask(page, "e.step()") == 0
+    ask(page, "e.pair.sides[1].worker.postMessage(null)")
+    wait(page, "e.pair.restarts === 1 && e.pair.sides.every((s) => !s.waiting)")
+    assert "The worker of the residual net stopped" in said(page) and ask(page, "e.pair.step()") == 0
     page.get_by_role("button", name="Step").press("Enter")
-    wait(page, "e.step() === 1")
+    wait(page, "e.pair.step() === 1")
 
 
 def test_a_worker_that_falls_silent_is_restarted_with_a_word(visit):
     page = visit()
-    ask(page, "(e.sides[0].patience = 200, e.sides[0].worker.terminate())")
+    ask(page, "(e.pair.sides[0].patience = 200, e.pair.sides[0].worker.terminate())")
     page.get_by_role("button", name="Run").press("Enter")
-    wait(page, "e.restarts === 1 && e.sides.every((s) => !s.waiting)")
+    wait(page, "e.pair.restarts === 1 && e.pair.sides.every((s) => !s.waiting)")
     assert "The worker of the plain net stopped (no answer)" in said(page)
 
 
@@ -213,7 +215,7 @@ def test_it_is_accessible_and_fits(visit, width, theme):
     other = with_page_policy_off.new_page()
     other.goto(page.url)
     other.evaluate("(t) => { document.documentElement.dataset.theme = t; }", theme)
-    wait(other, "e.step() >= e.goal && e.sides.every((s) => !s.waiting && s.statistics)")
+    wait(other, "e.pair.step() >= e.pair.goal && e.pair.sides.every((s) => !s.waiting && s.statistics)")
     assert site_checks.axe_faults(other) == []
     with_page_policy_off.close()
 
