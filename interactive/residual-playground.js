@@ -53,6 +53,7 @@
         },
         short,
       });
+      this.parts = []; // of a drawing, not drawn yet
       this.replaceChildren();
       this.status = element("p", { className: "rn-play-status" });
       this.status.setAttribute("role", "status");
@@ -81,7 +82,7 @@
     begin() {
       this.fromHash(true);
       addEventListener("hashchange", () => this.fromHash(false));
-      const redraw = () => requestAnimationFrame(() => this.draw(true));
+      const redraw = () => this.draw(true);
       new ResizeObserver(redraw).observe(this.chart);
       new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
     }
@@ -163,13 +164,30 @@
 
     /* ---- drawing */
 
-    /* finished: the words too, which a screen reader need not hear ten times a second. */
+    /* Asks for a drawing.  finished: the words too, which a screen reader need not hear ten times a second. */
     draw(finished) {
-      const { sides } = this.pair;
+      this.asked = { words: finished || Boolean(this.asked?.words) };
+      if (!this.frame) this.frame = requestAnimationFrame(() => this.drawPart());
+    }
+
+    /* One part in each frame, so that no task is long; what is asked for meanwhile begins after the last part. */
+    drawPart() {
+      if (!this.parts.length) {
+        const { sides } = this.pair, { words } = this.asked;
+        this.asked = null;
+        this.parts = [() => this.drawCurves(sides), ...sides.map((side) => () => this.stage.draw(side, this.points, words))];
+        if (words) this.parts.push(() => this.describe(sides));
+      }
+      this.parts.shift()();
+      this.frame = this.parts.length || this.asked ? requestAnimationFrame(() => this.drawPart()) : null;
+    }
+
+    drawCurves(sides) {
       this.output.textContent = TEXT.state(this.pair.step(), sides.map((side, k) => [this.names[k], short(side.loss)]));
       drawLosses(this.chart, sides.map(({ losses }, k) => ({ name: this.names[k], color: this.colors[k], dash: k ? "none" : "7 3", losses })), TEXT);
-      for (const side of sides) this.stage.draw(side, this.points, finished);
-      if (!finished) return;
+    }
+
+    describe(sides) {
       this.chart.setAttribute("aria-label", TEXT.chart(sides.map((side, k) => [this.names[k], short(side.losses[0]), short(side.loss)])));
       this.tabulate();
     }

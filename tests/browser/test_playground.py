@@ -46,9 +46,17 @@ def ask(page, expression):
     return page.evaluate(f"(() => {{ const e = {PLAYGROUND}; return {expression}; }})()")
 
 
+# A drawing takes four frames at most, and one may have to end before the one asked for begins.
+DRAWN = f"""async () => {{ const frame = () => new Promise(requestAnimationFrame);
+    await frame();
+    for (let k = 0; k < 9 && ({PLAYGROUND}.frame || k < 1); k++) await frame(); }}"""
+
+
 def wait(page, condition):
+    """Until it holds, and all that was asked for has been drawn."""
     for _ in range(600):
         if ask(page, condition):
+            page.evaluate(DRAWN)
             return
         page.wait_for_timeout(100)
     raise AssertionError(f"never: {condition}; {ask(page, 'e.innerText')[:300]}")
@@ -130,6 +138,16 @@ def test_a_block_is_removed_and_put_back_with_the_keyboard(visit):
     page.keyboard.press("Enter")
     wait(page, "e.pair.sides[1].removed[1] === 0 && !e.pair.sides[1].waiting")
     assert ask(page, "e.pair.sides[1].loss") == before and "again" in said(page)
+
+
+def test_a_block_removed_while_the_nets_train_is_marked_at_once(visit):
+    page = visit()
+    page.get_by_role("button", name="Run").press("Enter")
+    first = page.locator(".rn-play-bars").nth(1).get_by_role("button").first
+    first.press("Enter")
+    wait(page, "e.pair.sides[1].removed[0] === 1")
+    assert first.get_attribute("aria-pressed") == "true" and "block 1: removed" in first.get_attribute("aria-label")
+    assert ask(page, "e.pair.running") and page.get_by_role("button", name="Pause").count() == 1
 
 
 def test_settings_go_into_the_address_and_come_back(visit):
