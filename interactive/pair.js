@@ -83,10 +83,9 @@
 
     answered(side, broke) {
       if (broke) this.say(TEXT.broken(this.names[side.index], side.broken));
-      if (side.then) {
-        side.then();
-        side.then = null;
-      }
+      const then = side.then;
+      side.then = null; // before the call, which may leave something for the next answer
+      if (then) then();
       if (this.sides.some((s) => s.waiting)) return;
       // Ten drawings a second are enough, and leave the page free for its reader.
       if (performance.now() - (this.drawnAt || 0) < 100) this.next();

@@ -65,8 +65,8 @@
     "growing": {
       title: "A residual signal that grows", set: { norm: "off" }, after: 0, first: 0,
       seen: "Skips do not keep a signal in bounds. With He’s weights and no normalization each branch adds to the stream; at " +
-        "step 0 the spread after the last block of the residual net is more than a hundred times that after the first " +
-        "layer, and its loss begins above 20.",
+        "step 0 the spread after the last block of the residual net is more than twenty times that after the first layer, " +
+        "and its loss begins above 1, where guessing has 0.69. How far above depends on the seed: try some.",
       ask: "Try this: set the branch scale to 1/√L under More. What becomes of the blue spread?",
     },
     "scaled": {

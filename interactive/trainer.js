@@ -36,8 +36,7 @@
     stop() {
       clearTimeout(this.timer);
       if (this.worker) this.worker.terminate();
-      this.worker = null;
-      this.waiting = false;
+      Object.assign(this, { worker: null, waiting: false, then: null });
     }
 
     send(message) {
