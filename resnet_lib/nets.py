@@ -46,10 +46,10 @@ CIFAR_COST = {
 
 
 def resnet18_stages(block: type[nn.Module] = BasicBlock, strides: Sequence[int] = (1, 2, 2, 2), width: int = 64,
-                    **options) -> list[nn.Sequential]:
-    """The four stages of ResNet-18, two blocks of w, 2w, 4w and 8w channels each; options go to the blocks."""
+                    blocks: int = 2, **options) -> list[nn.Sequential]:
+    """The four stages of ResNet-18, two ``blocks`` of w, 2w, 4w and 8w channels each; options go to the blocks."""
     widths = (width, width, 2 * width, 4 * width, 8 * width)
-    return [stage(block, widths[k], widths[k + 1], 2, s, **options) for k, s in enumerate(strides)]
+    return [stage(block, widths[k], widths[k + 1], blocks, s, **options) for k, s in enumerate(strides)]
 
 
 def resnet(depth: int, num_classes: int = 1000, in_channels: int = 3, stride_in: str = "3x3") -> ResNet:
@@ -127,15 +127,20 @@ def cifar_bottleneck(depth: int, width: int = 16, expansion: int = 4, shortcut: 
                   num_classes=num_classes)
 
 
-def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True, width: int = 64) -> ResNet:
+def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True, width: int = 64,
+                   blocks: int = 2) -> ResNet:
     """ResNet-18 with a 3×3/1 stem; ``pool`` keeps the 3×3/2 max-pooling of the ImageNet net.
 
     ``width``: channels of the stem and the first stage, 64 in ResNet-18; the others have 2, 4 and 8 times as many.
+    ``blocks``: in each stage, two in ResNet-18; with one it is ResNet-10.
     """
-    if width < 1:
-        raise ValueError(f"width must be at least 1, got {width!r}")
-    net = ResNet(conv3x3(in_channels, width), resnet18_stages(width=width), 8 * width, num_classes, pool=pool)
-    return finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool, width=width)
+    for name, value in (("width", width), ("blocks", blocks)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+    stages = resnet18_stages(width=width, blocks=blocks)
+    net = ResNet(conv3x3(in_channels, width), stages, 8 * width, num_classes, pool=pool)
+    return finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool, width=width,
+                  blocks=blocks)
 
 
 def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:

@@ -31,6 +31,7 @@ COLORS = {"plain": "#D55E00", "residual": "#0072B2", "green": "#009E73", "purple
 PAGE = {INK: "currentColor", MUTED: "var(--rn-muted, #767677)"} | {
     color: f"var(--rn-{name}, {color})" for name, color in COLORS.items()}
 AXIS = {"train_error": "training error", "test_error": "test error", "validation_error": "validation error",
+        "test_error_mirrored": "test error with mirror images",
         "train_error_eval": "training error (evaluation mode)", "train_loss": "training loss", "test_loss": "test loss",
         "validation_loss": "validation loss", "train_loss_eval": "training loss (evaluation mode)"}
 

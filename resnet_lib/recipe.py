@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "adam", "muon")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
 INITS = ("he", "xavier", "keep", "torch")
 AUGMENT = ("none", "flip", "crop_flip")
@@ -26,14 +26,14 @@ class Recipe:
 
     steps: int = 64_000
     batch: int = 128
-    optimizer: str = "sgd"  # "sgd" or "adam"
+    optimizer: str = "sgd"  # "sgd", "adam" or "muon" (`muon.Muon`)
     lr: float = 0.1
     schedule: str = "steps"  # lr with its drops; "linear": up to lr over warmup_steps, then straight down to 0
-    momentum: float = 0.9  # SGD only
+    momentum: float = 0.9  # SGD and Muon
     adam_eps: float = 1e-8  # Adam only
     weight_decay: float = 1e-4
     decay_all: bool = True  # also on biases and batch norm; the paper states no exemption
-    fixed_norm: bool = False  # a control: after each step every convolution's weights get back the norm they began with
+    fixed_norm: bool = False  # after each step every convolution's weights get back the norm they began with
     drops: tuple[int, ...] = (32_000, 48_000)  # steps at which lr is multiplied by drop_factor
     drop_factor: float = 0.1
     warmup_steps: int = 0  # the first steps run at warmup_lr (schedule "steps")
@@ -47,6 +47,7 @@ class Recipe:
     eval_every: int = 500  # a row is made every so many steps, and at the end
     deepen_to: int = 0  # the depth the net grows to, keeping its function (`deepen`); 0: it does not
     deepen_at: int = 0  # after how many steps
+    mirrored: bool = False  # a row also tells how the test comes out if each picture is judged with its mirror image
     probe_steps: tuple[int, ...] = ()  # steps at which probes.layer_norms is measured
 
     def __post_init__(self):

@@ -169,6 +169,10 @@ def _narrow(width: int) -> dict:
     return {"name": "cifar_resnet18", "width": width, "pool": False}
 
 
+_RESNET10 = Variant({"name": "cifar_resnet18", "width": 30, "blocks": 1}, {"lr": 0.1, "mirrored": True},
+                    note="1.08 million parameters, one block a stage, max-pooling, 28×28")
+
+
 # 938 batches an epoch, the first one for the rise of the rate; chosen on the last sixth of the training pictures
 FIVE_EPOCHS = Recipe(steps=4_690, batch=64, lr=0.05, schedule="linear", warmup_steps=938, drops=(), augment="flip",
                      eval_every=938)
@@ -177,7 +181,8 @@ FASHION_SMALL = Experiment(
     {"quick": Tier({"narrow-18": Variant(_narrow(8), note="width 8, 14×14", keep=(0,))},
                    replace(FIVE_EPOCHS, steps=235, warmup_steps=47, eval_every=47),
                    size=14, n_train=3_000, n_test=1_000, execution=ONE_THREAD),
-     "paper": Tier({"narrow-18": Variant(_narrow(16), note="701 thousand parameters, pictures of 28×28")},
+     "paper": Tier({"narrow-18": Variant(_narrow(16), note="701 thousand parameters, pictures of 28×28"),
+                    "resnet-10": _RESNET10},
                    FIVE_EPOCHS, size=28, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 # --- the lesion lab: nets whose weights are kept, to be taken apart on a page ---------------------------------

@@ -176,14 +176,21 @@ class Run:
         self._update = self._make_update()
 
     @torch.no_grad()
-    def evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float | None]:
-        """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation."""
+    def evaluate(self, x: Tensor, y: Tensor, mirrored: bool = False) -> tuple[float, float | None]:
+        """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation.
+
+        ``mirrored``: the probabilities are the mean of those for a picture and for its mirror image.
+        """
         counter = Counter(self.device)
         self.net.eval()
         with self._on_stream(), exact_float32(self.device):
             for start in range(0, len(y), EVAL_BATCH):
                 here = slice(start, start + EVAL_BATCH)
-                logits = self.net(self._normalize(x[here], self._mean))
+                pictures = self._normalize(x[here], self._mean)
+                logits = self.net(pictures)
+                if mirrored:  # a sum of probabilities, in logarithms; the constant drops out in cross_entropy
+                    both = logits, self.net(pictures.flip(-1))
+                    logits = torch.logaddexp(*(F.log_softmax(z, dim=1) for z in both))
                 counter.add(logits, y[here], F.cross_entropy(logits, y[here]))
             counter.seen = len(y)
             found = counter.read()
@@ -195,6 +202,9 @@ class Run:
                      "lr": self.recipe.lr_at(self.at - 1)}
         row["train_error"], row["train_loss"] = self._counter.read()
         row["test_error"], row["test_loss"] = self.evaluate(self._test_x, self._test_y)
+        if self.recipe.mirrored:
+            found = self.evaluate(self._test_x, self._test_y, mirrored=True)
+            row["test_error_mirrored"], row["test_loss_mirrored"] = found
         if self.recipe.validation:
             held = slice(self.n_train, None)
             row["validation_error"], row["validation_loss"] = self.evaluate(self._train_x[held], self._train_y[held])

@@ -13,6 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .muon import Muon
 from .recipe import Execution, Recipe
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]  # a stretch of the epoch's plan -> pictures, labels
@@ -67,6 +68,8 @@ def make_optimizer(net: nn.Module, recipe: Recipe, execution: Execution) -> torc
     fused = execution.fused or None  # None leaves torch's choice
     if recipe.optimizer == "adam":  # in a graph, Adam's count of steps has to live on the device
         return torch.optim.Adam(groups, lr=recipe.lr, eps=recipe.adam_eps, fused=fused, capturable=execution.graphs)
+    if recipe.optimizer == "muon":
+        return Muon(groups, lr=recipe.lr, momentum=recipe.momentum)
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
 
 

@@ -245,8 +245,9 @@ def declared(expression, experiments, data=True):
 FIELD_NAMES = {
     "train_error": "training error", "test_error": "test error", "train_loss": "training loss",
     "train_error_eval": "training error in evaluation mode", "test_loss": "test loss", "seconds": "seconds of training",
-    "data": "name of the data", "n_train": "number of training pictures", "n_test": "number of test pictures",
-    "seeds": "number of seeds", "step": "last step",
+    "test_error_mirrored": "test error with mirror images", "data": "name of the data",
+    "n_train": "number of training pictures", "n_test": "number of test pictures", "seeds": "number of seeds",
+    "step": "last step",
 }
 
 
@@ -321,7 +322,7 @@ def number(field, value, digits=1):
 
 def is_error(field):
     """Whether a field is a fraction that people read in per cent: test_error, train_error_eval, …"""
-    return field.endswith(("_error", "_error_eval"))
+    return field.endswith(("_error", "_error_eval", "_error_mirrored"))
 
 
 def spread(field, value):

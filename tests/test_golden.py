@@ -23,6 +23,7 @@ CASES = {
     "no momentum, no decay": {"momentum": 0.0, "weight_decay": 0.0},
     "strong decay on weights only": {"weight_decay": 0.5, "decay_all": False},
     "adam": {"optimizer": "adam", "lr": 1e-3},
+    "muon": {"optimizer": "muon", "momentum": 0.6, "fixed_norm": True},
     "adam, large epsilon": {"optimizer": "adam", "lr": 1e-3, "adam_eps": 1e-2},
     "warm-up": {"warmup_steps": 2, "warmup_lr": 0.001},
     "no augmentation, in order": {"augment": "none", "shuffle": False},

@@ -129,8 +129,16 @@ def test_narrow_resnet18_has_the_parameters_of_the_closed_form(w):
         channels += 5 * c
     parameters = kernels + 2 * channels + 8 * w * 10 + 10
     assert sum(p.numel() for p in nets.cifar_resnet18(in_channels=1, width=w).parameters()) == parameters
-    with pytest.raises(ValueError, match="width must be at least 1"):
-        nets.cifar_resnet18(width=0)
+    for name in ("width", "blocks"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+            nets.cifar_resnet18(**{name: 0})
+
+
+def test_one_block_a_stage_is_torchvisions_resnet10_but_for_the_stem():
+    peer = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10)
+    theirs, ours = peer.state_dict(), nets.cifar_resnet18(blocks=1).state_dict()
+    assert theirs.pop("conv1.weight").shape == (64, 3, 7, 7) and ours.pop("conv1.weight").shape == (64, 3, 3, 3)
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 
 def test_plain_block_is_the_residual_block_without_the_addition():

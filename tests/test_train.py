@@ -123,6 +123,29 @@ def test_same_seed_same_rows_other_seed_other_rows():
     assert rows[0] == rows[1] != rows[2]
 
 
+def test_a_mirrored_test_averages_the_probabilities_of_both_pictures():
+    images = toy_images(200)
+    run = Run(small(), images, replace(SHORT, mirrored=True), ONE)
+    row = list(run)[-1]
+    run.net.eval()
+    wrong, loss = 0, 0.0
+    for x, y in zip(images.test_x, images.test_y, strict=True):
+        x = x.float()[None] / 255 - images.train_x.double().mean(0).float() / 255
+        with torch.no_grad():
+            p = (run.net(x).double().softmax(1) + run.net(x.flip(-1)).double().softmax(1))[0] / 2
+        wrong += int(p.argmax()) != int(y)
+        loss -= float(p[y].log())
+    assert row["test_error_mirrored"] == wrong / len(images.test_y) != row["test_error"]
+    assert row["test_loss_mirrored"] == pytest.approx(loss / len(images.test_y), rel=1e-5)
+
+
+def test_a_mirrored_test_leaves_the_rest_as_it_is():
+    plain, mirrored = (list(Run(small(), toy_images(), replace(SHORT, mirrored=m), ONE)) for m in (False, True))
+    new = {"test_error_mirrored", "test_loss_mirrored"}
+    assert [{k: v for k, v in row.items() if k not in new} for row in mirrored] == plain
+    assert all(new <= row.keys() for row in mirrored)
+
+
 def test_flipping_alone_gives_each_picture_or_its_mirror_image_and_both_about_equally_often():
     images = toy_images(400)
     run = Run(small(), images, replace(SHORT, augment="flip", normalize="unit", batch=400), ONE)
@@ -137,7 +160,7 @@ def test_flipping_alone_gives_each_picture_or_its_mirror_image_and_both_about_eq
 
 @pytest.mark.parametrize("changes", [
     {}, {"optimizer": "adam", "lr": 1e-3}, {"augment": "none", "shuffle": False}, {"augment": "flip"},
-    {"schedule": "linear", "drops": (), "warmup_steps": 3},
+    {"schedule": "linear", "drops": (), "warmup_steps": 3}, {"optimizer": "muon"},
     {"validation": 0.2}, {"decay_all": False}, {"probe_steps": (0, 1, 5, 9)},
 ])
 @pytest.mark.parametrize("stop", [1, 3, 4, 8])
