@@ -184,7 +184,9 @@ FASHION_SMALL = Experiment(
                    replace(FIVE_EPOCHS, steps=235, warmup_steps=47, eval_every=47),
                    size=14, n_train=3_000, n_test=1_000, execution=ONE_THREAD),
      "paper": Tier({"narrow-18": Variant(_narrow(16), note="701 thousand parameters, pictures of 28×28"),
-                    "resnet-10": _RESNET10},
+                    "resnet-10": _RESNET10,
+                    "resnet-10-sgd": replace(_RESNET10, changes={"lr": 0.1, "mirrored": True},
+                                             note="the same, SGD as for narrow-18 but at twice the rate")},
                    FIVE_EPOCHS, size=28, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 # --- the lesion lab: nets whose weights are kept, to be taken apart on a page ---------------------------------
