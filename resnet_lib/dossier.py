@@ -193,7 +193,8 @@ ROWS = (
     Row("mnist_simple", "published", "mnist-simple", "published"),
     Row("mnist_simple", "published", "mnist-simple", "published", "test_loss"),
     Row("fashion_d2l", "d2l-resnet-18", "d2l-fashion", "resnet-18"),
-    Row("fashion_small", "narrow-18", "fashion-small", "small"),
+    *_rows("fashion_small", ("narrow-18", "resnet-10-sgd")),
+    Row("fashion_small", "resnet-10", "fashion-small", "small"),
     *_rows("cifar_resnet18", ("pool", "no-pool", "he-recipe")),
     *_rows("cifar_keras_v1", ("adam-20", "sgd-20")),
     *(Row("imagenet_family", f"resnet-{d}{'-paper-stride' * (d >= 50)}", "he15-table1", f"residual-{d}", "macs")
