@@ -59,7 +59,8 @@ class Run:
 
     ``train_error`` in a row is the mean over the (augmented) batches since the last row, in training
     mode; ``test_error`` is a pass in evaluation mode; the last row adds ``train_error_eval``, a pass
-    over the training set in evaluation mode without augmentation. All are fractions.
+    over the training set in evaluation mode without augmentation. `Recipe.mirrored` adds ``test_error_mirrored``,
+    `evaluate` with each picture's mirror image. All are fractions.
     """
 
     def __init__(self, net: nn.Module, images: data.ImageSet, recipe: Recipe, execution: Execution | None = None):

@@ -189,7 +189,7 @@ def test_durations(seconds, text):
     assert values.duration(seconds).replace("\u00a0", " ") == text
 
 
-@pytest.mark.parametrize("field", ["test_error", "train_error_eval", "validation_error"])
+@pytest.mark.parametrize("field", ["test_error", "train_error_eval", "validation_error", "test_error_mirrored"])
 def test_every_kind_of_error_is_in_per_cent(field):
     assert values.number(field, 0.667).replace("\u00a0", " ") == "66.7 %"
     assert values.spread(field, 0.012).replace("\u00a0", " ") == "± 1.2"
