@@ -205,7 +205,7 @@ ROWS = (
 def _in_words(field: str, value: float, spread: float | None = None) -> str:
     if field == "macs":
         return f"{value / 1e9:.3g} GMAC"
-    scale, digits, unit = (100, 2, " %") if "_error" in field else (1, 4, "")
+    scale, digits, unit = (100, 2, " %") if field.endswith("error") else (1, 4, "")
     around = "" if spread is None else f" ± {scale * spread:.{digits}f}"
     return f"{scale * value:.{digits}f}{around}{unit}"
 

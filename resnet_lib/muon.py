@@ -8,7 +8,8 @@ ROUNDS = 5
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The nearest matrix with orthonormal rows or columns, roughly: all singular values land between 0.6 and 1.3.
+    """The nearest matrix with orthonormal rows or columns, roughly: singular values land between 0.6 and 1.3,
+    if they begin above about a hundredth of the norm; smaller ones need more rounds.
 
     Five rounds of Newton and Schulz, ``X ← aX + b(XXᵀ)X + c(XXᵀ)²X``, with the coefficients of Jordan et al. 2024
     ("Muon: an optimizer for hidden layers in neural networks"); matrix: (m, n), result the same.
