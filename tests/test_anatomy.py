@@ -59,12 +59,14 @@ def test_parts_are_where_the_time_goes(monkeypatch):
 
 def test_memory_given_back_has_to_be_handed_out_again():
     net = nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
-    found = anatomy.memory_regimes({"net": (net, torch.randn(4, 8, 128, 128))}, turns=2)  # 2 MB a feature map
+    found = anatomy.memory_regimes({"net": (net, torch.randn(4, 8, 128, 128))}, turns=2, rounds=9)  # 2 MB a feature map
     if found is None or anatomy.pages_handed_out() is None:
         pytest.skip("this system counts no pages, or its allocator has no such switch")
     kept, fresh = ([parts["net"].pages for parts in found[name]] for name in ("kept", "given back"))
     assert len(kept) == len(fresh) == 2
-    assert min(fresh) > 400 and max(kept) < min(fresh) / 4  # a page is 4 KB, so a feature map has 512
+    # A page is 4 KB, so a feature map has 512. Kept memory too may now and then be used for the first time, since the
+    # allocator chooses among free pieces: in single passes, so the median of nine is not moved by it.
+    assert min(fresh) > 400 and max(kept) < min(fresh) / 4
 
 
 def test_without_the_switch_nothing_is_measured(monkeypatch):
