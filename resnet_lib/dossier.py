@@ -193,7 +193,7 @@ ROWS = (
     Row("mnist_simple", "published", "mnist-simple", "published"),
     Row("mnist_simple", "published", "mnist-simple", "published", "test_loss"),
     Row("fashion_d2l", "d2l-resnet-18", "d2l-fashion", "resnet-18"),
-    *_rows("fashion_small", ("narrow-18", "resnet-10-sgd")),
+    *_rows("fashion_small", ("narrow-18", "resnet-10-sgd", "resnet-10-sgd-fixed")),
     Row("fashion_small", "resnet-10", "fashion-small", "small"),
     *_rows("cifar_resnet18", ("pool", "no-pool", "he-recipe")),
     *_rows("cifar_keras_v1", ("adam-20", "sgd-20")),

@@ -186,7 +186,9 @@ FASHION_SMALL = Experiment(
      "paper": Tier({"narrow-18": Variant(_narrow(16), note="701 thousand parameters, pictures of 28×28"),
                     "resnet-10": _RESNET10,
                     "resnet-10-sgd": replace(_RESNET10, changes={"lr": 0.1, "mirrored": True},
-                                             note="the same, SGD as for narrow-18 but at twice the rate")},
+                                             note="the same, SGD as for narrow-18 but at twice the rate"),
+                    "resnet-10-sgd-fixed": replace(_RESNET10, changes={"lr": 0.1, "mirrored": True, "fixed_norm": True},
+                                                   note="the same, SGD, but kernels of fixed norm")},
                    FIVE_EPOCHS, size=28, seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 # --- the lesion lab: nets whose weights are kept, to be taken apart on a page ---------------------------------
