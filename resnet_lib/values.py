@@ -19,13 +19,8 @@ import re
 import statistics
 from dataclasses import dataclass
 
-NBSP = "\u00a0"
-DATA_NAMES = {
-    "digits": "scikit-learn’s digits",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-}
+from .wording import DATA_NAMES, duration, is_error, number, sign, spread
+
 ABOUT_RUNS = ("seconds", "seeds", "data", "n_train", "n_test", "device", "date")
 MODIFIERS = ("std", "seeds")
 ABOUT_UNFINISHED = ("step", "seconds", "data", "n_train", "n_test", "device", "date")  # and what the recipe says
@@ -158,7 +153,7 @@ def _difference(first, second, experiments, published):
     if is_error(field_a) != is_error(field_b):
         raise ValueProblem(f"{field_a} and {field_b} have different units")
     gap = values[0] - values[1]
-    text = _sign(f"{100 * gap:.1f}") if is_error(field_a) else number(field_a, gap)
+    text = sign(f"{100 * gap:.1f}") if is_error(field_a) else number(field_a, gap)
     return Shown(text, "; minus ".join(origins))
 
 
@@ -297,51 +292,3 @@ def _here(expression):
         if len(parts) == 3 and parts[1] == "quick":
             experiments.run(parts[0], "quick", None, [parts[2]])
     return resolve(expression, experiments, published())
-
-
-# --- text -------------------------------------------------------------------------------------------------
-
-
-def number(field, value, digits=1):
-    """Errors (fractions) in per cent with up to `digits` decimals, at least one; whole numbers grouped;
-    others to three digits."""
-    if is_error(field):
-        text = f"{100 * value:.{digits}f}"
-        while len(text.partition(".")[2]) > 1 and text.endswith("0"):
-            text = text[:-1]
-        return _sign(f"{text}{NBSP}%")
-    if float(value).is_integer():
-        return _sign(f"{int(value):,}")
-    if abs(value) >= 100:
-        return _sign(f"{value:,.0f}")
-    if abs(value) >= 1e-3:
-        return _sign(f"{value:.3g}")
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return _sign(mantissa) + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def is_error(field):
-    """Whether a field is a fraction that people read in per cent: test_error, train_error_eval, …"""
-    return field.endswith(("_error", "_error_eval", "_error_mirrored"))
-
-
-def spread(field, value):
-    """A standard deviation: in points for errors, else as the number itself."""
-    return f"±{NBSP}{100 * value:.1f}" if is_error(field) else f"±{NBSP}{number(field, value)}"
-
-
-def duration(seconds):
-    """Seconds as '54 s', '2 min 54 s' or '1 h 20 min'."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds}{NBSP}s"
-    if seconds < 3600:
-        rest = f" {seconds % 60}{NBSP}s" if seconds % 60 else ""
-        return f"{seconds // 60}{NBSP}min{rest}"
-    minutes = round(seconds / 60)
-    rest = f" {minutes % 60}{NBSP}min" if minutes % 60 else ""
-    return f"{minutes // 60}{NBSP}h{rest}"
-
-
-def _sign(text):
-    return text.replace("-", "−")

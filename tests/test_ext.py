@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "_ext"))
 sphinx_application = pytest.importorskip("sphinx.application")
 
 from resnet_book import cache, elements, mathjax, page, status  # noqa: E402
-from resnet_lib import values  # noqa: E402
+from resnet_lib import values, wording  # noqa: E402
 
 
 @dataclass
@@ -186,19 +186,19 @@ def test_a_stopped_run_stands_for_nothing_beside_finished_ones(stopped):
 @pytest.mark.parametrize("seconds, text", [(53.6, "54 s"), (60, "1 min"), (174, "2 min 54 s"),
                                            (4800, "1 h 20 min"), (7200, "2 h")])
 def test_durations(seconds, text):
-    assert values.duration(seconds).replace("\u00a0", " ") == text
+    assert wording.duration(seconds).replace("\u00a0", " ") == text
 
 
 @pytest.mark.parametrize("field", ["test_error", "train_error_eval", "validation_error", "test_error_mirrored"])
 def test_every_kind_of_error_is_in_per_cent(field):
-    assert values.number(field, 0.667).replace("\u00a0", " ") == "66.7 %"
-    assert values.spread(field, 0.012).replace("\u00a0", " ") == "± 1.2"
+    assert wording.number(field, 0.667).replace("\u00a0", " ") == "66.7 %"
+    assert wording.spread(field, 0.012).replace("\u00a0", " ") == "± 1.2"
 
 
 @pytest.mark.parametrize("value, text", [(0.5, "0.5"), (64000, "64,000"), (-3.14159, "−3.14"),
                                          (1.5e-5, "1.5·10⁻⁵")])
 def test_numbers(value, text):
-    assert values.number("loss", value) == text
+    assert wording.number("loss", value) == text
 
 
 def test_status_rows(three_seeds):

@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from resnet_lib.values import DATA_NAMES, duration
+from resnet_lib.wording import DATA_NAMES, duration
 
 LOGGER = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "jupyter-book")
