@@ -8,9 +8,9 @@ error: of a difference, from both sides' seeds.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-import math
 
 from . import nets
+from .chance import noise
 from .records import Record
 
 AGREES, DIFFERS, UNDECIDED, UNTESTED = "agrees", "differs", "undecided", "untested"
@@ -25,11 +25,6 @@ class Finding:
 
     verdict: str
     words: str
-
-
-def noise(*samples: Sequence[float]) -> float:
-    """Twice the standard error of the mean of a sample, or of the difference of two means; two values or more each."""
-    return 2 * math.sqrt(sum(stdev(values) ** 2 / len(values) for values in samples))
 
 
 def _missing(find: Find, variants: Sequence[str]) -> list[str]:
