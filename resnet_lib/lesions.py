@@ -121,9 +121,9 @@ def reestimated(net: nn.Module, x: Tensor, possible: Sequence[tuple[bool, ...]],
 # --- what tools/lesions.py has written down ---------------------------------------------------------------
 
 
-def results() -> dict:
-    """The data file of the lesion lab: all combinations for one residual and one plain net."""
-    return json.loads((home() / "data" / "lesions" / "clothes.json").read_text(encoding="utf-8"))
+def results(name: str = "clothes") -> dict:
+    """A data file of the lesion lab: all combinations for two nets ("clothes"), or single lesions of all ("seeds")."""
+    return json.loads((home() / "data" / "lesions" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def right(found: dict, kind: str, gone: Sequence[int] = (), again: bool = False) -> float:

@@ -86,6 +86,44 @@ def test_lesions_computed_again(kind):
     assert abs(int((swapped == y).sum()) - sum(found["swaps"][2]["correct"])) <= 5
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_zero_is_the_same_in_both_files(kind):
+    one, net = lesions.results("seeds")["nets"][kind][0], held()["nets"][kind]
+    assert one["origin"] == net["origin"] and one["free"] == net["free"]
+    places = [0, *(2**p for p in range(len(net["free"])))]
+    assert one["correct"] == [sum(net["correct"][10 * at:10 * at + 10]) for at in places]
+    assert one["again"] == [net["again"][at] for at in places]
+
+
+def test_every_seed_is_there_and_as_good_as_its_record_says():
+    content = lesions.results("seeds")
+    for kind in KINDS:
+        assert [net["seed"] for net in content["nets"][kind]] == [0, 1, 2]
+        for net in content["nets"][kind]:
+            assert len(net["correct"]) == len(net["again"]) == 1 + len(net["free"])
+            record = records.read(ROOT / net["origin"]["record"])
+            assert (record.seed, record.recipe_id) == (net["seed"], net["origin"]["recipe_id"])
+            right = net["correct"][0] / content["n"]
+            assert right == pytest.approx(1 - net["origin"]["test_error"], abs=0.015)
+
+
+@needs_pictures
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", (1, 2))
+def test_a_single_lesion_of_another_seed_computed_again(kind, seed):
+    """Block 5 cut out of the module tree: the count is the file's, but for near ties."""
+    content, images = lesions.results("seeds"), data.load("fashion_mnist")
+    found = content["nets"][kind][seed]
+    net = trained(found["origin"])
+    net.layer2 = torch.nn.Sequential(net.layer2[0], net.layer2[2])
+    x, y = normalized(images, images.test_x[:content["n"]]), images.test_y[:content["n"]]
+    with torch.no_grad():
+        right = sum(int((net(part).argmax(1) == labels).sum())
+                    for part, labels in zip(x.split(500), y.split(500), strict=True))
+    assert abs(right - found["correct"][1 + found["free"].index(4)]) <= 5
+
+
 @needs_pictures
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lesion_by_hand(kind):

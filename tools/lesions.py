@@ -1,6 +1,7 @@
 """The data files of the page lesion_lab.md, from kept weights: python tools/lesions.py
 
 data/lesions/clothes.json: what all lesioned nets of the experiment "lesions" answer, seed 0 (minutes on one core).
+data/lesions/seeds.json: how many pictures the nets of all seeds call right without one block.
 data/lesions/digits.json: the digit net in int8, and sample digits.  Again on one machine, the same bytes.
 """
 
@@ -62,9 +63,9 @@ def per_class(found: Tensor, labels: Tensor) -> list[int]:
     return torch.bincount(labels[found == labels], minlength=10).tolist()
 
 
-def trained(kind: str) -> tuple[torch.nn.Module, dict]:
+def trained(kind: str, seed: int = 0) -> tuple[torch.nn.Module, dict]:
     """A net of the experiment, and where it comes from. Channels-last, as it was trained."""
-    record = recorded("lesions", f"{kind}-20")
+    record = recorded("lesions", f"{kind}-20", seed)
     return weights.load(record).to(memory_format=torch.channels_last), origin(record)
 
 
@@ -103,6 +104,24 @@ def clothes() -> dict:
             "pictures": base64.b64encode(images.test_x[shown].numpy().tobytes()).decode(), "nets": nets}
 
 
+def seeds() -> dict:
+    """Right answers of the nets of all seeds: first with all blocks, then without each block that may go."""
+    images = data.load("fashion_mnist")
+    y = images.test_y[:N_TEST]
+    nets: dict[str, list[dict]] = {kind: [] for kind in KINDS}
+    for kind in KINDS:
+        for seed in experiments.EXPERIMENTS["lesions"].tiers[TIER].seeds:
+            net, origin = trained(kind, seed)
+            possible = lesions.choices(net)
+            free = [k for k, choice in enumerate(possible) if len(choice) == 2]
+            cases = [examined(net, images, [(k != gone,) for k in range(len(possible))]) for gone in (None, *free)]
+            usual, again = ([int((answers == y).sum()) for case in cases for answers in case[which].values()]
+                            for which in (0, 1))
+            nets[kind].append({"seed": seed, "free": free, "correct": usual, "again": again, "origin": origin})
+            print(f"{kind}, seed {seed}: {usual} of {N_TEST} right", flush=True)
+    return {"n": N_TEST, "measured": N_MEASURED, "nets": nets}
+
+
 def error(net, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
     """Fraction of wrong answers, and the answers."""
     with torch.no_grad():
@@ -133,8 +152,8 @@ def digits() -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    make = {"clothes": clothes, "digits": digits}
-    parser.add_argument("files", nargs="*", metavar="FILE", help=f"{', '.join(make)} (default: both)")
+    make = {"clothes": clothes, "seeds": seeds, "digits": digits}
+    parser.add_argument("files", nargs="*", metavar="FILE", help=f"{', '.join(make)} (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
