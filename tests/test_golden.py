@@ -52,8 +52,11 @@ NETS = {
     "d2l_resnet18": lambda: nets.d2l_resnet18(in_channels=3),
     "resnet50": lambda: nets.resnet(50, num_classes=10),
 }
-# batch norms over 12 values, 53 layers deep: rounding, which differs between processors, is a per cent after a step
-TOLERANCE = {"resnet50": 0.02}
+# Batch norms over few values, in 53 layers, multiply rounding, which differs between processors. With a small step it
+# is a quarter of a per cent of the loss after it (AVX-512, AVX2 and SSE), and what the step does almost two per cent.
+# ResNet-18 with its usual step: a third of a per cent.
+NET_CHANGES = {"resnet50": {"lr": 1e-5}}
+TOLERANCE = {"resnet50": 5e-3, "cifar_resnet18": 5e-3}
 
 
 def losses(changes: dict, net) -> list[float]:
@@ -72,7 +75,7 @@ def losses(changes: dict, net) -> list[float]:
 
 def measure() -> dict:
     found = {name: losses(changes, NETS["residual"]()) for name, changes in CASES.items()}
-    found |= {name: losses({}, build()) for name, build in NETS.items()}
+    found |= {name: losses(NET_CHANGES.get(name, {}), build()) for name, build in NETS.items()}
     return found
 
 
@@ -82,7 +85,7 @@ GOLDEN = json.loads(FILE.read_text()) if FILE.exists() else {}
 @pytest.mark.parametrize("name", [*CASES, *NETS])
 def test_losses_are_those_of_these_semantics(name):
     assert str(SEMANTICS) in GOLDEN, "SEMANTICS was raised: write the new values with python tests/test_golden.py"
-    now = losses(CASES[name], NETS["residual"]()) if name in CASES else losses({}, NETS[name]())
+    now = losses(CASES[name], NETS["residual"]()) if name in CASES else losses(NET_CHANGES.get(name, {}), NETS[name]())
     tolerance = TOLERANCE.get(name, 2e-4)
     assert now == pytest.approx(GOLDEN[str(SEMANTICS)]["losses"][name], rel=tolerance, abs=tolerance), (
         "the mathematics of training has changed: raise SEMANTICS in resnet_lib/train.py, so that old records are "
