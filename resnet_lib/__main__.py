@@ -30,8 +30,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"resnet_lib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     listed = commands.add_parser("list", help="experiments, tiers, variants, and which runs there are")
-    listed.add_argument("--missing", action="store_true", help="what is not recorded of the paper tier, in the order "
-                        "of the queue, with commands and the time they would take here")
+    listed.add_argument("--missing", action="store_true", help="what is not recorded of the tiers short and paper, in "
+                        "the order of the queue, with commands and the time they would take here")
     options.add_only(listed)
     options.add_execution(listed)
     commands.add_parser("env", help="versions, device, and which data sets lie here")
@@ -49,9 +49,14 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     run.add_argument("--record", action="store_true", help="also copy the finished records to data/runs")
     run.add_argument("--record-unfinished", action="store_true", help="and what the others have reached so far")
     options.add_execution(run)
-    queue = commands.add_parser("queue", help="train and record what is missing of the paper tier, in order", epilog=(
-        f"Goes on from checkpoints. Exit status: {FINISHED} all is recorded, {UNFINISHED} something is left to do, "
-        f"{FAILED} an error."))
+    queue = commands.add_parser("queue", help="train and record what is missing of the tiers short and paper, in order",
+                                epilog=f"Goes on from checkpoints. Exit status: {FINISHED} all is recorded, "
+                                       f"{UNFINISHED} something is left to do, {FAILED} an error.")
+    one = queue.add_mutually_exclusive_group()
+    one.add_argument("--background", action="store_true", help="begin it in the background, at the lowest priority")
+    for word, does in (("state", "one line: run, step, rate, time left"), ("pause", "hold it between two steps"),
+                       ("go-on", "let it go on"), ("stop", "end it, with checkpoints")):
+        one.add_argument(f"--{word}", dest="ask", action="store_const", const=word.replace("-", "_"), help=does)
     queue.add_argument("--budget", type=float, metavar="SECONDS", help="for all together; stop then, with checkpoints")
     options.add_only(queue)
     options.add_execution(queue)
@@ -102,24 +107,25 @@ def _list_missing(args) -> int:
     groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
     executions = queue.executions(lambda usual: options.execution(args, usual))
     trained = [left for group in groups for left in group if left.job and left.job.recipe]
-    if not all(estimates.known(left.job, executions[left.item.experiment]) for left in trained):
+    if not all(estimates.known(left.job, executions[left.item.experiment, left.item.tier]) for left in trained):
         _say("timing a few steps of each net here, once; this takes a minute or two …")
     total = 0.0
     for k, group in enumerate(groups, 1):
-        seconds = sum(estimates.seconds_left(left.job, left.at, executions[left.item.experiment])
+        seconds = sum(estimates.seconds_left(left.job, left.at, executions[left.item.experiment, left.item.tier])
                       for left in group if left.job)
         total += seconds
         job = group[0].job
         takes = (group[0].state if job is None else f"about {records.duration(seconds)}" if job.recipe else
                  "counted, not trained")
-        print(f"{k:2}. {group[0].item.experiment}: {len(group)} run{'s' * (len(group) > 1)}, {takes}")
+        first = group[0].item
+        print(f"{k:2}. {first.experiment}, {first.tier}: {len(group)} run{'s' * (len(group) > 1)}, {takes}")
         for left in group:
             if left.at:
                 print(f"    {left.item.variant}-s{left.item.seed}: {left.state}")
         for command in queue.commands(group, options.flags(args)):
             print(f"    {command}")
     if not groups:
-        print(f"nothing is missing: all {'these runs' if args.only else 'runs of the paper tier'} are recorded")
+        print(f"nothing is missing: all {'these runs' if args.only else 'runs of the two tiers'} are recorded")
     elif trained:
         print(f"About {records.duration(total)} in all, one run at a time: seconds per step of each net, batch and "
               f"execution as measured here, times the steps that are left; {estimates.cache()} keeps them. "
@@ -180,16 +186,26 @@ def _record_unfinished(job) -> None:
 
 
 def _queue(args) -> int:
-    from . import queue
+    from . import queue, recorder
 
+    if args.ask:
+        print(getattr(recorder, args.ask)())
+        return FINISHED
+    if args.background:
+        words = [*options.flags(args), *(["--only", args.only] if args.only else []),
+                 *(["--budget", str(args.budget)] if args.budget is not None else [])]
+        print(recorder.start(words))
+        return FINISHED
     executions = queue.executions(lambda usual: options.execution(args, usual))
     groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
+    lefts = [left for group in groups for left in group]
     try:
-        well = queue.work(groups, executions, args.budget, lambda line: _say(f"error: {line}"))
+        with recorder.alone(lefts) as progress:
+            well = queue.work(groups, executions, args.budget, lambda line: _say(f"error: {line}"), progress.follow())
     finally:  # also after Ctrl-C
         after = {left.item: left for group in queue.missing([[left.item for left in group] for group in groups], str)
                  for left in group}
-        for left in (left for group in groups for left in group):
+        for left in lefts:
             state = after[left.item].state if left.item in after else "finished"
             print(f"{left.item!s:44} {state}")
     if not after:

@@ -1,7 +1,8 @@
 """How an experiment is declared: a question, and at each tier nets, data and a recipe.
 
-`quick` runs live when the book is built (seconds on a CPU), `short` is a shortened schedule, `paper` the
-published recipe. A variant is a net and what it changes in the tier's recipe.
+`quick` runs live when the book is built (seconds on a CPU). The others are recorded: `short` is a shortened
+schedule (up to an hour or so for a run on a core), `paper` the published recipe. A variant is a net and what it
+changes in the tier's recipe.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ class Variant:
     note: str = ""
     seeds: tuple[int, ...] = ()  # where it differs from the tier's
     keep: tuple[int, ...] = ()  # seeds whose trained weights are kept
+    how: dict = field(default_factory=dict)  # fields of `Execution` that its runs need, on whatever machine
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,12 @@ def _known() -> dict[str, float]:
 
 def known(job: Job, execution: Execution) -> bool:
     """Whether the time of the job's step has been measured here."""
-    return _key(job, execution) in _known()
+    return _key(job, job.carried_out(execution)) in _known()
 
 
 def seconds_per_step(job: Job, execution: Execution) -> float:
     """Seconds of one step of the job's net, batch and pictures in this execution; measured where it is not known."""
+    execution = job.carried_out(execution)
     key, known = _key(job, execution), _known()
     if key not in known:
         known[key] = _measure(job, replace(execution, workers=1, interleave=1))

@@ -52,7 +52,8 @@ def job(name: str, tier: str, variant: str, seed: int = 0) -> Job:
         if "in_channels" in net:  # the digits that stand in for color pictures have one channel
             net["in_channels"] = originals.train_x.shape[1]
     recipe_id = run_id(net, recipe and recipe.to_json(), identity)
-    return Job(name, tier, variant, seed, net, recipe, pictures, identity, recipe_id, keep=seed in v.keep)
+    return Job(name, tier, variant, seed, net, recipe, pictures, identity, recipe_id, keep=seed in v.keep,
+               how=v.how)
 
 
 def seeds_of(name: str, tier: str, variant: str) -> tuple[int, ...]:
@@ -134,7 +135,9 @@ def _changes(record: Record) -> list[str]:
         a, b = theirs.get(part, {}), ours.get(part, {})
         found += [f"{key} of the {part} was {a.get(key)!r}, is {b.get(key)!r}" for key in dict.fromkeys((*a, *b))
                   if a.get(key) != b.get(key)]
-    return found
+    return found + [f"{key} of the execution was {segment['execution'].get(key)!r}, is {value!r}"
+                    for key, value in variant.how.items() for segment in record.segments
+                    if segment["execution"].get(key) != value]
 
 
 def run(name: str, tier: str = "quick", seeds=(0,), variants=None, execution: Execution | None = None,

@@ -10,15 +10,16 @@ if TYPE_CHECKING:  # torch need not be loaded to print a line of help
 def add_only(parser: argparse.ArgumentParser) -> None:
     """``--only``: a choice among the runs of the queue."""
     parser.add_argument("--only", metavar="PATTERN", help="runs with this in their names, which are such as "
-                        "degradation/plain-20-s0; * stands for anything")
+                        "degradation/paper/plain-20-s0; * stands for anything")
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
     """The fields of `recipe.Execution`; what is not given stays as the experiment declares it."""
     how = parser.add_argument_group("how the runs are carried out")
     switch = argparse.BooleanOptionalAction
-    how.add_argument("--fast", action="store_true", help="as the fastest way that needs only torch: on a CPU a run per "
-                     "core, on a GPU bf16, graphs and four runs in turn. The options below change it")
+    how.add_argument("--fast", action="store_true", help="in the fastest way there is here for long runs: on a CPU a "
+                     "run per core, bf16 where the processor has it, compiled where there is a compiler; on a GPU "
+                     "bf16, graphs and four runs in turn. The options below change it")
     how.add_argument("--device", help="auto, cpu or cuda")
     how.add_argument("--precision", help="float32, tf32 (CUDA) or bf16")
     how.add_argument("--channels-last", action=switch, help="memory layout of pictures and weights")

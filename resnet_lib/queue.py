@@ -1,29 +1,34 @@
-"""The paper tier as a queue: what is not recorded, in which order, and working it off within a budget."""
+"""The recorded tiers as a queue: what is not recorded, in which order, and working it off within a budget."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from time import time
 import re
 
 from . import data, experiments, records, weights
-from .parallel import train_missing
+from .parallel import Follow, train_all
 from .recipe import Execution
-from .runner import Job, RunError, find_record
+from .runner import Job, find_record
 from .train import read_checkpoint
 
-TIER = "paper"
-# Experiment, its variants (a pattern), and whether their first seeds or the other ones. What stands nowhere here comes
-# last, so that a variant that is declared later is in the queue without a word.
+TIERS = ("short", "paper")
+CENTRAL = "(plain|residual)-(20|56)"
+FIRST, LATER, ALL = slice(0, 1), slice(1, None), slice(None)
+# Experiment, tier, its variants (a pattern), and which of their seeds. What stands nowhere here comes last, so that
+# a variant that is declared later is in the queue without a word.
 PLAN = (
-    ("degradation", "(plain|residual)-(20|56)", True),
-    ("degradation", "(plain|residual)-(20|56)", False),
-    ("mnist_simple", ".*", True), ("fashion_d2l", ".*", True), ("cifar_resnet18", ".*", True),
-    ("cifar_keras_v1", ".*", True),
-    ("mnist_simple", ".*", False), ("fashion_d2l", ".*", False), ("cifar_resnet18", ".*", False),
-    ("cifar_keras_v1", ".*", False),
-    ("degradation", "(plain|residual)-(32|44)", True), ("degradation", "(plain|residual)-(32|44)", False),
-    ("degradation", "(plain|residual)-110", True), ("degradation", "(plain|residual)-110", False),
+    ("degradation", "short", CENTRAL, ALL), ("degradation", "short", "plain-(20|56)-float32", ALL),
+    ("degradation", "short", "(plain|residual)-(32|44)", ALL),
+    ("degradation", "paper", "(plain|residual)-20", FIRST), ("degradation", "short", "plain-56-3x", ALL),
+    ("degradation", "paper", "(plain|residual)-56", FIRST),
+    ("mnist_simple", "paper", ".*", ALL), ("cifar_keras_v1", "paper", "(adam|sgd)-20", FIRST),
+    ("fashion_d2l", "paper", "d2l-resnet-18", FIRST), ("cifar_resnet18", "short", "pool", ALL),
+    ("bottlenecks", "short", ".*", ALL), ("initialization", "short", ".*", ALL),
+    ("degradation", "paper", "(plain|residual)-20", LATER), ("degradation", "paper", CENTRAL, LATER),
+    *((name, "paper", ".*", seeds) for seeds in (FIRST, LATER)
+      for name in ("fashion_d2l", "cifar_resnet18", "cifar_keras_v1")),
+    *(("degradation", "paper", f"(plain|residual)-{depths}", seeds) for depths in ("(32|44)", "110")
+      for seeds in (FIRST, LATER)),
 )
 
 
@@ -32,11 +37,12 @@ class Item:
     """One declared run, by name: that needs no data."""
 
     experiment: str
+    tier: str
     variant: str
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.experiment}/{self.variant}-s{self.seed}"
+        return f"{self.experiment}/{self.tier}/{self.variant}-s{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -59,24 +65,28 @@ class Left:
 
 
 def order() -> list[list[Item]]:
-    """Every run of the paper tier once, in groups of one experiment, in the order in which they are worth having."""
-    declared = {name: {v: experiments.seeds_of(name, TIER, v) for v in experiment.tiers[TIER].variants}
-                for name, experiment in experiments.EXPERIMENTS.items() if TIER in experiment.tiers}
+    """Every run of the two tiers once, in groups of one tier, in the order in which they are worth having."""
+    declared = {(name, tier): {v: experiments.seeds_of(name, tier, v) for v in experiment.tiers[tier].variants}
+                for tier in reversed(TIERS) for name, experiment in experiments.EXPERIMENTS.items()
+                if tier in experiment.tiers and (experiment.data is not None or tier == "paper")}
     groups: list[list[Item]] = []
     taken: set[Item] = set()
-    for name, pattern, first in (*PLAN, *((name, ".*", first) for name in declared for first in (True, False))):
-        group = [Item(name, variant, seed) for variant, seeds in declared.get(name, {}).items()
-                 if re.fullmatch(pattern, variant) for seed in (seeds[:1] if first else seeds[1:])]
+    for name, tier, pattern, which in (*PLAN, *((*key, ".*", which) for key in declared for which in (FIRST, LATER))):
+        group = [Item(name, tier, variant, seed) for variant, seeds in declared.get((name, tier), {}).items()
+                 if re.fullmatch(pattern, variant) for seed in seeds[which]]
         groups.append([item for item in group if item not in taken])
         taken.update(group)
     return [group for group in groups if group]
 
 
 def select(groups: Sequence[Sequence[Item]], pattern: str | None) -> list[list[Item]]:
-    """The items whose name, such as "degradation/plain-20-s0", contains the shell pattern; ValueError if none does."""
+    """The items whose name, such as "degradation/paper/plain-20-s0", contains the shell pattern.
+
+    ValueError if none does.
+    """
     chosen = [[i for i in group if pattern is None or fnmatchcase(str(i), f"*{pattern}*")] for group in groups]
     if not any(chosen):
-        raise ValueError(f"no run of the {TIER} tier matches {pattern!r}; their names are such as "
+        raise ValueError(f"no run of the tiers {' and '.join(TIERS)} matches {pattern!r}; their names are such as "
                          f"{', '.join(str(group[0]) for group in groups[:3])}")
     return [group for group in chosen if group]
 
@@ -91,7 +101,7 @@ def missing(groups: Sequence[Sequence[Item]], tell: Callable[[str], None]) -> li
 
 
 def _left(item: Item, tell) -> Left | None:
-    path = records.recorded_root() / item.experiment / TIER / f"{item.variant}-s{item.seed}.json"
+    path = records.recorded_root() / item.experiment / item.tier / f"{item.variant}-s{item.seed}.json"
     if path.exists():
         try:
             found = experiments.committed_record(path)
@@ -104,7 +114,7 @@ def _left(item: Item, tell) -> Left | None:
     name = experiments.EXPERIMENTS[item.experiment].data
     if name is not None and not data.available(name):
         return Left(item)
-    job = experiments.job(item.experiment, TIER, item.variant, item.seed)
+    job = experiments.job(item.experiment, item.tier, item.variant, item.seed)
     live = find_record(job)
     if live is not None:
         return Left(item, job, live.steps)
@@ -142,39 +152,42 @@ def record(job: Job) -> records.Record | None:
     return found
 
 
-def executions(choose: Callable[[Execution], Execution]) -> dict[str, Execution]:
-    """What ``choose`` makes of the way in which each experiment's paper tier is declared to be carried out."""
-    return {name: choose(e.tiers[TIER].execution) for name, e in experiments.EXPERIMENTS.items() if TIER in e.tiers}
+def executions(choose: Callable[[Execution], Execution]) -> dict[tuple[str, str], Execution]:
+    """What ``choose`` makes of the way in which each experiment's tiers are declared to be carried out."""
+    return {(name, tier): choose(e.tiers[tier].execution) for name, e in experiments.EXPERIMENTS.items()
+            for tier in TIERS if tier in e.tiers}
 
 
-def work(groups: Sequence[Sequence[Left]], how: dict[str, Execution], budget: float | None,
-         tell: Callable[[str], None]) -> bool:
-    """Train and record the groups in turn, all within ``budget`` seconds; whether all went without an error.
+def work(groups: Sequence[Sequence[Left]], how: dict[tuple[str, str], Execution], budget: float | None,
+         tell: Callable[[str], None], follow: Follow | None = None) -> bool:
+    """Train and record the runs in turn, all within ``budget`` seconds; whether all went without an error.
 
-    ``how`` is what `executions` gave. An error stops its group (``tell`` gets the
-    reason), not the queue. What is finished is recorded in any case, also after Ctrl-C; what is not has
-    its checkpoint.
+    ``how`` is what `executions` gave. An error stops its run (``tell`` gets the reason), not the queue. A run
+    is recorded as soon as it is finished; one that is not has its checkpoint.
     """
-    deadline = None if budget is None else time() + budget
-    begun, well = False, True
-    for group in groups:
-        jobs = [left.job for left in group if left.job]
-        rest = None if deadline is None else deadline - time()
+    well, follow = True, follow or Follow()
+
+    def failed(job: Job, error: Exception) -> None:
+        nonlocal well
+        tell(str(error))
+        well = False
+
+    def ended(job: Job) -> None:
         try:
-            to_train = [job for job in jobs if find_record(job) is None]
-            if to_train and not (begun and rest is not None and rest <= 0):
-                begun = True
-                train_missing(to_train, how[jobs[0].experiment], resume=True, budget=rest)
-        except (RunError, ValueError) as error:  # ValueError: a damaged record or checkpoint
-            tell(str(error))
-            well = False
-        finally:
-            for job in jobs:
-                try:
-                    record(job)
-                except ValueError as error:
-                    tell(str(error))
-                    well = False
+            record(job)
+        except ValueError as error:  # what was trained is damaged, or cannot be written
+            failed(job, error)
+        follow.ended(job)
+
+    to_train = []
+    for job in (left.job for group in groups for left in group if left.job):
+        try:
+            if record(job) is None:
+                to_train.append((job, how[job.experiment, job.tier]))
+        except ValueError as error:
+            failed(job, error)
+    if to_train:
+        train_all(to_train, resume=True, budget=budget, follow=replace(follow, ended=ended, failed=failed))
     return well
 
 
@@ -186,6 +199,6 @@ def commands(group: Sequence[Left], flags: Sequence[str] = ()) -> list[str]:
     lines: dict[str, list[str]] = {}
     for variant, some in seeds.items():
         lines.setdefault(",".join(some), []).append(variant)
-    return [" ".join(["python -m resnet_lib run", group[0].item.experiment, "--tier", TIER, "--variants",
+    return [" ".join(["python -m resnet_lib run", group[0].item.experiment, "--tier", group[0].item.tier, "--variants",
                       ",".join(variants), "--seeds", some, *flags, "--resume --record"])
             for some, variants in lines.items()]

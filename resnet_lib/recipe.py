@@ -6,6 +6,7 @@ from pathlib import Path
 import math
 import os
 import platform
+import shutil
 import sys
 
 import torch
@@ -111,9 +112,15 @@ class Execution:
 
     @classmethod
     def fastest(cls, device: str = "auto") -> "Execution":
-        """The fastest way that needs nothing but torch: what ``bench`` found, on a CPU and on a GPU."""
+        """The fastest way for runs of minutes and more that this machine has: what ``bench`` found.
+
+        On a CPU: a run a core wastes less than a run on all cores; bf16 where the processor computes in it
+        (elsewhere it is emulated and slow); compiled where there is a compiler, which takes a minute before
+        the first step.
+        """
         if cls(device=device).resolve().type == "cpu":
-            return cls(device="cpu", threads=1, workers=0)  # a run a core wastes less than a run on all cores
+            return cls(device="cpu", threads=1, workers=0, precision="bf16" if native_bf16() else "float32",
+                       compile=has_compiler())
         modern = torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
         return cls(device="cuda", precision="bf16" if modern else "float32", fused=True, graphs=True, autotune=True,
                    interleave=4)
@@ -147,6 +154,21 @@ def cpu_name() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):  # not Linux, or a processor that does not say
         return platform.processor() or platform.machine()
+
+
+def native_bf16() -> bool:
+    """Whether this processor multiplies bf16 numbers itself, as it says (AVX512_BF16 or AMX; on Arm BF16)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return False
+    flags = next((set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set())
+    return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile will find a C++ compiler for this machine's processor."""
+    return any(shutil.which(name) for name in filter(None, (os.environ.get("CXX"), "g++", "clang++")))
 
 
 def environment(device: torch.device) -> dict:

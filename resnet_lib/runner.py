@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -67,6 +67,11 @@ class Job:
     identity: dict
     recipe_id: str
     keep: bool = False  # whether the trained weights are kept beside the record, suffix "pt"
+    how: dict = field(default_factory=dict)  # what `Variant.how` asks for
+
+    def carried_out(self, execution: Execution) -> Execution:
+        """``execution``, but for what the run needs to be otherwise."""
+        return replace(execution, **self.how)
 
     @property
     def name(self) -> str:
@@ -138,7 +143,7 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
 
 def train_again(job: Job, execution: Execution) -> None:
     """Train a job whose record is there but not its weights, and keep these; the record stays as it is."""
-    run = Run(nets.build(job.net), job.pictures.load(), job.recipe, execution)
+    run = Run(nets.build(job.net), job.pictures.load(), job.recipe, job.carried_out(execution))
     threads = torch.get_num_threads()
     try:
         for _ in run:
@@ -208,7 +213,7 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str
         raise RunError(f"{job.name} has a checkpoint, {checkpoint}; add --resume to go on from it, or delete it to "
                        f"begin anew")
     with _plainly(job, checkpoint):
-        run = Run(nets.build(job.net), job.pictures.load(), job.recipe, execution)
+        run = Run(nets.build(job.net), job.pictures.load(), job.recipe, job.carried_out(execution))
     if run.recipe_id != job.recipe_id:
         raise RunError(f"{job.name}: data/ has changed since the run was asked for; run the same command again")
     source = resume if isinstance(resume, Path) else checkpoint

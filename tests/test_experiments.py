@@ -43,6 +43,21 @@ def test_the_paper_recipe_of_the_central_experiment():
             assert (net["depth"], net["residual"], net["width"], net["shortcut"]) == (depth, residual, 16, "A")
 
 
+def test_the_short_tier_is_the_paper_recipe_shortened():
+    short, paper = DEGRADATION.tiers["short"], DEGRADATION.tiers["paper"]
+    assert replace(short.recipe, steps=64_000, drops=(32_000, 48_000), eval_every=paper.recipe.eval_every,
+                   probe_steps=paper.recipe.probe_steps) == paper.recipe
+    assert [step / short.recipe.steps for step in short.recipe.drops] == [1 / 2, 3 / 4]
+    assert (short.n_train, short.n_test, short.size) == (None, None, 32)  # nothing but the schedule is smaller
+    for tier in (short, paper):
+        longer = replace(tier.recipe, **tier.variants["plain-56-3x"].changes)
+        assert longer.steps == 3 * tier.recipe.steps and longer.drops == tuple(3 * s for s in tier.recipe.drops)
+    four = [f"{kind}-{depth}" for kind in ("plain", "residual") for depth in (20, 56)]
+    for name in four:
+        assert experiments.seeds_of("degradation", "short", name) == (0, 1, 2)
+        assert short.variants[name].net == paper.variants[name].net
+
+
 def test_epochs_of_the_reference_systems():
     steps = {name: e.tiers["paper"].recipe for name, e in ((e.name, e) for e in SYSTEMS) if e.tiers["paper"].recipe}
     assert steps["mnist_simple"].steps == 26 * -(-60_000 // 64)
@@ -122,6 +137,30 @@ def test_the_reason_names_what_changed(tiny, monkeypatch, change, reason):
     monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
     with pytest.raises(records.StaleRecord, match=re.escape(reason)):
         experiments.committed_record(path)
+
+
+def test_what_a_variant_needs_of_its_execution_wins_and_is_checked(tiny, monkeypatch):
+    tier = experiments.EXPERIMENTS["degradation"].tiers["quick"]
+    usual = tier.variants["plain-8"]
+    declared = replace(DEGRADATION, tiers={"quick": replace(tier, seeds=(0,), variants={
+        "plain-8": usual, "plain-8-float32": replace(usual, seeds=(1,), how={"precision": "float32"})})})
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
+    rounded = replace(ONE, precision="bf16")
+    plain, exact = experiments.run("degradation", "quick", seeds=None, execution=rounded)
+    assert [r.segments[0]["execution"]["precision"] for r in (plain, exact)] == ["bf16", "float32"]
+    by_hand = Run(nets.build(exact.net), experiments.job("degradation", "quick", "plain-8").pictures.load(),
+                  experiments.job("degradation", "quick", "plain-8", 1).recipe, ONE)
+    assert exact.rows == list(by_hand)  # ids do not tell how a run was carried out, so its rows do
+    path = records.store(replace(exact, segments=plain.segments))
+    with pytest.raises(records.StaleRecord, match="precision of the execution was 'bf16', is 'float32'"):
+        experiments.committed_record(path)
+
+
+def test_no_two_declared_runs_of_a_tier_are_the_same(home):
+    for experiment in experiments.EXPERIMENTS.values():
+        for tier in experiment.tiers:
+            ids = [job.recipe_id for job in experiments.jobs(experiment.name, tier)]
+            assert len(set(ids)) == len(ids), (experiment.name, tier)
 
 
 def test_a_record_in_anothers_place_is_refused(tiny):

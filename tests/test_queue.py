@@ -10,7 +10,6 @@ from resnet_lib import data, estimates, experiments, nets, queue, records, weigh
 from resnet_lib.__main__ import FAILED, FINISHED, UNFINISHED, main
 from resnet_lib.declared import Tier, Variant
 from resnet_lib.recipe import Execution, Recipe
-from resnet_lib.runner import RunError
 from resnet_lib.systems import DEGRADATION
 from resnet_lib.train import Run
 from conftest import toy_images
@@ -35,8 +34,8 @@ def small(home, monkeypatch):
     return home
 
 
-RUNS = ["degradation/plain-20-s0", "degradation/residual-20-s0", "degradation/plain-20-s1",
-        "degradation/residual-20-s1", "mnist_simple/published-s0"]
+RUNS = ["degradation/paper/plain-20-s0", "degradation/paper/residual-20-s0", "mnist_simple/paper/published-s0",
+        "degradation/paper/plain-20-s1", "degradation/paper/residual-20-s1"]
 
 
 def by_hand(variant="plain-20", seed=0):
@@ -53,30 +52,37 @@ def recorded(name="degradation", variant="plain-20", seed=0, suffix=".json"):
 # --- the order
 
 
-def test_every_declared_run_of_the_paper_tier_stands_in_the_queue_once():
+def test_every_declared_run_of_the_recorded_tiers_stands_in_the_queue_once():
     items = [item for group in queue.order() for item in group]
-    declared = {(name, variant, seed) for name, experiment in experiments.EXPERIMENTS.items()
-                if "paper" in experiment.tiers for variant, v in experiment.tiers["paper"].variants.items()
-                for seed in ((0,) if experiment.data is None else v.seeds or experiment.tiers["paper"].seeds)}
-    assert {(i.experiment, i.variant, i.seed) for i in items} == declared
-    assert len(items) == len(declared) > 70
+    declared = {(name, tier, variant, seed) for name, experiment in experiments.EXPERIMENTS.items()
+                for tier in ("short", "paper") if tier in experiment.tiers
+                for variant, v in experiment.tiers[tier].variants.items()
+                for seed in ((0,) if experiment.data is None else v.seeds or experiment.tiers[tier].seeds)}
+    declared = {d for d in declared if d[:2] != ("imagenet_family", "short")}  # counts nothing that paper does not
+    assert {(i.experiment, i.tier, i.variant, i.seed) for i in items} == declared
+    assert len(items) == len(declared) > 200
 
 
 def test_the_order_is_that_of_their_worth():
     items = [str(item) for group in queue.order() for item in group]
-    four = {f"degradation/{kind}-{depth}" for kind in ("plain", "residual") for depth in (20, 56)}
-    assert set(items[:4]) == {f"{name}-s0" for name in four}
-    assert set(items[4:12]) == {f"{name}-s{seed}" for name in four for seed in (1, 2)}
+    four = [f"{kind}-{depth}" for kind in ("plain", "residual") for depth in (20, 56)]
+    assert set(items[:12]) == {f"degradation/short/{name}-s{seed}" for name in four for seed in (0, 1, 2)}
+    assert items[12:14] == ["degradation/short/plain-20-float32-s3", "degradation/short/plain-56-float32-s3"]
     place = {item: k for k, item in enumerate(items)}
-    systems = ("mnist_simple", "fashion_d2l", "cifar_resnet18", "cifar_keras_v1")
-    first = [k for item, k in place.items() if item.startswith(systems) and item.endswith("s0")]
-    later = [k for item, k in place.items() if item.startswith(systems) and not item.endswith("s0")]
-    middle, deepest = ([place[f"degradation/{kind}-{depth}-s{seed}"] for kind in ("plain", "residual")
-                        for depth in depths for seed in (0, 1, 2)] for depths in ((32, 44), (110,)))
-    rest = [place["degradation/plain-56-3x-s0"], place["degradation/residual-56-decay-weights-s0"]]
-    for before, after in ((first, later), (later, middle), (middle, deepest), (deepest, rest)):
+
+    def at(tier, *names):
+        return [place[f"{tier}/{name}"] for name in names]
+
+    small = at("degradation/paper", "plain-20-s0", "residual-20-s0")
+    deep = at("degradation/paper", "plain-56-s0", "residual-56-s0")
+    systems = [k for item, k in place.items() if item.startswith("mnist_simple/paper")]
+    systems += at("cifar_keras_v1/paper", "adam-20-s0", "sgd-20-s0") + at("fashion_d2l/paper", "d2l-resnet-18-s0")
+    later = at("degradation/paper", "plain-20-s1", "residual-20-s2", "plain-56-s1")
+    deepest = at("degradation/paper", "residual-110-s0", "plain-110-s1")
+    rest = at("degradation/paper", "plain-56-3x-s0", "residual-56-decay-weights-s0")
+    for before, after in ((small, deep), (deep, systems), (systems, later), (later, deepest), (deepest, rest)):
         assert max(before) < min(after)
-    assert min(first) == 12
+    assert min(small) == 14 + 4  # after 32 and 44 layers
 
 
 def test_without_data_sets_nothing_is_estimated_and_the_digits_do_not_stand_in(home, capsys):
@@ -84,8 +90,9 @@ def test_without_data_sets_nothing_is_estimated_and_the_digits_do_not_stand_in(h
     text, told = capsys.readouterr()
     assert "needs CIFAR-10: make data" in text and "needs MNIST: make data" in text and "counted, not trained" in text
     assert "about" not in text and told == ""
-    assert ("python -m resnet_lib run degradation --tier paper --variants plain-20,plain-56,residual-20,residual-56 "
-            "--seeds 0 --resume --record") in text
+    assert ("python -m resnet_lib run degradation --tier short --variants plain-20,plain-56,residual-20,residual-56 "
+            "--seeds 0,1,2 --resume --record") in text
+    assert "--tier paper --variants plain-20,residual-20 --seeds 0 --resume --record" in text
     assert main(["queue", "--only", "degradation"]) == UNFINISHED
     assert "needs CIFAR-10" in capsys.readouterr().out and not list(home.rglob("*.ckpt"))
 
@@ -95,7 +102,7 @@ def test_a_record_of_the_digits_in_place_of_the_real_set_does_not_count(small, c
     identity = made.data | {"fallback": "cifar10"}
     path = records.store(replace(made, data=identity, recipe_id=experiments.run_id(made.net, made.recipe, identity)))
     told = []
-    left, = queue.missing([[queue.Item("degradation", "plain-20", 0)]], told.append)
+    left, = queue.missing([[queue.Item("degradation", "paper", "plain-20", 0)]], told.append)
     assert left[0].at == 6 and told == [f"{path}: its data are scikit-learn digits, which only stand in for CIFAR-10"]
 
 
@@ -104,7 +111,7 @@ def test_a_pattern_chooses_and_a_wrong_one_says_what_names_look_like(small, caps
         return [str(item) for group in queue.select(queue.order(), pattern) for item in group]
 
     assert names(None) == RUNS
-    assert names("residual-20-s1") == [RUNS[3]] and names("degradation/*-s0") == RUNS[:2]
+    assert names("residual-20-s1") == [RUNS[4]] and names("degradation/*-s0") == RUNS[:2]
     assert main(["queue", "--only", "resnet-20"]) == FAILED
     assert RUNS[0] in capsys.readouterr().err
 
@@ -154,8 +161,8 @@ def test_the_list_of_what_is_missing_rests_on_steps_timed_here(small, monkeypatc
     text, told = capsys.readouterr()
     assert told.count("\n") == 1 and "timing" in told
     per_run = 100 * (6 + (3 * 50 + 100) / 32 / 3)
-    assert f"1. degradation: 2 runs, about {records.duration(2 * per_run - 100)}" in text  # one step is done
-    assert "plain-20-s0: step 1 of 6" in text and "mnist_simple: 1 run" in text
+    assert f"1. degradation, paper: 2 runs, about {records.duration(2 * per_run - 100)}" in text  # one step is done
+    assert "plain-20-s0: step 1 of 6" in text and "mnist_simple, paper: 1 run" in text
     assert f"About {records.duration(5 * per_run - 100)} in all" in text
     main(["list", "--missing", "--threads", "1"])
     assert capsys.readouterr().err == ""
@@ -190,31 +197,33 @@ def test_runs_that_take_turns_end_as_those_that_do_not(small):
     assert not recorded(seed=1).exists()
 
 
-def test_an_error_ends_its_group_and_not_the_queue(small, monkeypatch, capsys):
-    train = queue.train_missing
+def test_an_error_ends_its_run_and_not_the_queue(small, monkeypatch, capsys):
+    advance = Run.advance
 
-    def fails_once(jobs, *words, **options):
-        if jobs[0].name == "plain-20-s0":
-            train(jobs[1:], *words, **options)
-            raise RunError("plain-20-s0: out of memory")
-        return train(jobs, *words, **options)
+    def fails_once(self):
+        if self.recipe_id == experiments.job("degradation", "paper", "plain-20", 0).recipe_id:
+            raise RuntimeError("out of memory")
+        return advance(self)
 
-    monkeypatch.setattr(queue, "train_missing", fails_once)
+    monkeypatch.setattr(Run, "advance", fails_once)
     assert main(["queue"]) == FAILED
     text, told = capsys.readouterr()
-    assert told == "error: plain-20-s0: out of memory\n"
+    assert told.startswith("error: plain-20-s0: out of memory") and told.count("\n") == 1
     assert f"{RUNS[0]:44} not begun" in text and text.count("finished") == 4
     assert recorded(variant="residual-20").exists() and recorded("mnist_simple", "published").exists()
 
 
 def test_after_ctrl_c_what_is_finished_is_recorded(small, monkeypatch, capsys):
-    train = queue.train_missing
+    advance, at_work = Run.advance, []
 
-    def interrupted(jobs, *words, **options):
-        train(jobs[:1], *words, **options)
-        raise KeyboardInterrupt
+    def interrupted(self):
+        at_work.append(self.recipe_id)
+        if len(set(at_work)) == 2:
+            assert recorded().exists()  # at once, not at the end of the queue
+            raise KeyboardInterrupt
+        return advance(self)
 
-    monkeypatch.setattr(queue, "train_missing", interrupted)
+    monkeypatch.setattr(Run, "advance", interrupted)
     assert main(["queue"]) == 130
     text, told = capsys.readouterr()
     assert f"{RUNS[0]:44} finished" in text and f"{RUNS[1]:44} not begun" in text
@@ -225,7 +234,7 @@ def test_after_ctrl_c_what_is_finished_is_recorded(small, monkeypatch, capsys):
 def test_a_run_trained_here_is_recorded_without_training(small, monkeypatch, capsys):
     made, = experiments.run("degradation", "paper", (0,), ["plain-20"])
     assert not recorded().exists()
-    monkeypatch.setattr(queue, "train_missing", None)
+    monkeypatch.setattr(queue, "train_all", None)
     main(["list", "--missing", "--only", "plain-20-s0"])
     assert "trained here, not recorded yet" in capsys.readouterr().out
     assert main(["queue", "--only", "plain-20-s0"]) == FINISHED
@@ -254,7 +263,7 @@ def test_weights_are_those_that_the_last_row_was_measured_with(small, tmp_path):
 
 
 def test_weights_of_another_run_are_refused(small):
-    assert main(["queue", "--only", "degradation/plain-20"]) == FINISHED
+    assert main(["queue", "--only", "degradation/*/plain-20"]) == FINISHED
     mine, other = records.read(recorded()), records.read(recorded(seed=1))
     with pytest.raises(records.RecordError, match="there are no weights of plain-20-s1"):
         weights.load(other)
@@ -293,7 +302,7 @@ def test_what_a_budget_reached_is_recorded_as_unfinished(small, capsys):
     assert [p["step"] for p in part.probes] == [0]  # the checkpoint is at step 3, beyond the last row
     assert experiments.find("degradation", "paper", "plain-20") == [] and not recorded().exists()
     assert main(["list"]) == FINISHED and "0 recorded, 1 unfinished" in capsys.readouterr().out
-    assert queue.missing([[queue.Item("degradation", "plain-20", 0)]], print)[0][0].state == "step 3 of 6"
+    assert queue.missing([[queue.Item("degradation", "paper", "plain-20", 0)]], print)[0][0].state == "step 3 of 6"
     assert main([*PLAIN, "--resume", "--record"]) == FINISHED
     assert not path.exists() and records.read(recorded()).rows == expected
 

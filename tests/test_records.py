@@ -171,6 +171,19 @@ def test_provenance_says_all_it_should(made):
         records.provenance([])
 
 
+def test_provenance_says_how_it_was_rounded_and_what_changed_on_the_way(made):
+    def segment(step, device, precision):
+        execution = made.segments[0]["execution"] | {"precision": precision}
+        return made.segments[0] | {"from_step": step, "device": device, "execution": execution}
+
+    assert "float32" not in made.provenance()  # what everyone expects
+    rounded = replace(made, segments=[segment(0, "CPU A", "bf16"), segment(1, "CPU A", "bf16")])
+    assert " · in bf16 · " in rounded.provenance() and "from step" not in rounded.provenance()
+    mixed = replace(made, segments=[segment(0, "CPU A", "bf16"), segment(1, "CPU B", "float32")])
+    assert " · in bf16 and float32 · " in mixed.provenance()
+    assert mixed.provenance().endswith("plain-20, seed 0: from step 1 on CPU B in float32")
+
+
 def test_provenance_names_what_stood_in(made):
     made = records.Record(**{**made.to_json(), "data": {**made.data, "name": "digits", "fallback": "cifar10"}})
     assert "standing in for CIFAR-10" in made.provenance()

@@ -1,8 +1,10 @@
 """Each way to carry out a step against the plain one: eager, float32, NCHW, unfused."""
 
 from dataclasses import replace
+from pathlib import Path
 import copy
 import math
+import shutil
 import statistics
 
 import pytest
@@ -45,6 +47,7 @@ WAYS = [
     pytest.param(PLAIN, {"fused": True}, 1e-6, id="fused"),
     pytest.param(PLAIN, {"precision": "bf16"}, 0.1, id="bf16"),
     pytest.param(PLAIN, {"compile": True}, 2e-3, id="compile", marks=pytest.mark.slow),
+    pytest.param(PLAIN, {"precision": "bf16", "compile": True}, 0.1, id="bf16-compile", marks=pytest.mark.slow),
     pytest.param(CUDA, {"channels_last": True}, 2e-3, id="cuda-channels_last", marks=needs_cuda),
     pytest.param(CUDA, {"fused": True}, 1e-5, id="cuda-fused", marks=needs_cuda),
     pytest.param(CUDA, {"autotune": True}, 2e-3, id="cuda-autotune", marks=needs_cuda),
@@ -103,6 +106,19 @@ def test_bf16_is_refused_on_a_gpu_that_emulates_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
     assert Execution.fastest("cuda").precision == "bf16"
     Execution.fastest("cuda").resolve()
+
+
+@pytest.mark.parametrize("flags, native", [
+    ("flags\t\t: fpu avx2 avx512f avx512_bf16", True), ("flags\t\t: fpu amx_bf16 amx_tile", True),
+    ("Features\t: fp asimd bf16 i8mm", True), ("flags\t\t: fpu avx2 avx512f", False),
+    ("model name\t: bf16 and amx_bf16", False), ("", False)])
+def test_the_fastest_way_takes_bf16_only_where_the_processor_has_it(monkeypatch, flags, native):
+    monkeypatch.setattr(Path, "read_text", lambda self: f"processor\t: 0\n{flags}\n")
+    for compiler in ("/usr/bin/g++", None):
+        monkeypatch.setattr(shutil, "which", lambda name, found=compiler: found)
+        way = Execution.fastest("cpu")
+        assert (way.precision, way.compile) == ("bf16" if native else "float32", compiler is not None)
+    assert (way.threads, way.workers, way.resolve().type) == (1, 0, "cpu")
 
 
 # --- graphs ---------------------------------------------------------------------------------------
@@ -171,7 +187,7 @@ def outcome(seed: int, execution: Execution, lr: float = 0.05) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plain, change", [
-    pytest.param(PLAIN, {"precision": "bf16"}, id="bf16"),
+    pytest.param(PLAIN, {"precision": "bf16", "compile": True}, id="bf16-compile"),  # eager bf16 rounds more often
     pytest.param(CUDA, {"precision": "bf16"}, id="cuda-bf16", marks=needs_cuda),
     pytest.param(CUDA, {"graphs": True}, id="cuda-graphs", marks=needs_cuda)])
 def test_paired_runs_come_out_alike(plain, change):
