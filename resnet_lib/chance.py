@@ -1,13 +1,8 @@
-"""What chance may do: the noise of means over seeds, and how far one more run may lie from them."""
+"""What chance may do: how far one more run may lie from the mean of some."""
 
 from collections.abc import Sequence
 from statistics import stdev
 import math
-
-
-def noise(*samples: Sequence[float]) -> float:
-    """Twice the standard error of the mean of a sample, or of the difference of two means; two values or more each."""
-    return 2 * math.sqrt(sum(stdev(values) ** 2 / len(values) for values in samples))
 
 
 def one_more(values: Sequence[float], level: float = 0.95) -> float:

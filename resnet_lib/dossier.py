@@ -2,18 +2,22 @@
 
 A criterion compares means over seeds of the paper tier of *degradation*, at the last step. The margins are the
 project's bar for a reproduction and stood before any run of that tier was finished. Noise is twice the standard
-error: of a difference, from both sides' seeds.
+error: of a difference, from both sides' seeds. What fewer than three seeds may say was fixed before the first of
+them was finished: they decide nothing; they *point* to or against a claim where the distance to the margin is
+larger than the noise, for which single runs are taken to scatter as the three seeds of the short tier do. The short
+tier is another schedule: it is judged by the same criteria, for itself, and decides nothing about the paper's.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+import math
 
 from . import nets
-from .chance import noise
 from .records import Record
 
 AGREES, DIFFERS, UNDECIDED, UNTESTED = "agrees", "differs", "undecided", "untested"
+FOR, AGAINST = "points to it", "points against it"
 WORDS = {"train_error_eval": "training error", "test_error": "test error"}
 SEEDS = 3  # fewer decide nothing
 Find = Callable[[str], Sequence[Record]]  # a variant's finished records
@@ -27,12 +31,34 @@ class Finding:
     words: str
 
 
-def _missing(find: Find, variants: Sequence[str]) -> list[str]:
-    return [f"{v} ({n} of {SEEDS} seeds)" for v in variants if (n := len(find(v))) < SEEDS]
+@dataclass(frozen=True)
+class Evidence:
+    """The finished runs that a claim is held against, and those by which single runs scatter where they are few."""
 
+    find: Find
+    scatter: Find = lambda variant: ()
 
-def _values(find: Find, variant: str, field: str) -> list[float]:
-    return [r.final[field] for r in find(variant)]
+    def values(self, variant: str, field: str) -> list[float]:
+        """The last row's value of each seed."""
+        return [r.final[field] for r in self.find(variant)]
+
+    def noise(self, variants: Sequence[str], field: str) -> float:
+        """Twice the standard error of a mean, or of the difference of two."""
+        return 2 * math.sqrt(sum(self._spread(v, field) ** 2 / len(self.find(v)) for v in variants))
+
+    def _spread(self, variant: str, field: str) -> float:
+        enough = self.find if len(self.find(variant)) >= SEEDS else self.scatter
+        return stdev(r.final[field] for r in enough(variant))
+
+    def missing(self, variants: Sequence[str]) -> list[str]:
+        """What is needed before anything can be said."""
+        few = [v for v in variants if not self.find(v)
+               or len(self.find(v)) < SEEDS and len(self.scatter(v)) < SEEDS]
+        return [f"{v} ({len(self.find(v))} of {SEEDS} seeds)" for v in few]
+
+    def few(self, variants: Sequence[str]) -> bool:
+        """Whether there are too few seeds to decide."""
+        return any(len(self.find(v)) < SEEDS for v in variants)
 
 
 @dataclass(frozen=True)
@@ -54,11 +80,11 @@ class Order:
         least = f" by more than {100 * self.margin:g} points" if self.margin else ""
         return f"{error} of {self.higher} above that of {self.lower}{least}"
 
-    def judge(self, find: Find, published: dict) -> Finding:
+    def judge(self, there: Evidence, published: dict) -> Finding:
         """Agrees or differs where the distance to the margin is larger than the noise, else undecided."""
-        low, high = (_values(find, v, self.field) for v in self.variants)
+        low, high = (there.values(v, self.field) for v in self.variants)
         gap = mean(high) - mean(low)
-        around = noise(low, high)
+        around = there.noise(self.variants, self.field)
         return Finding(_side(gap - self.margin, around), f"{100 * gap:+.1f} ± {100 * around:.1f} points")
 
 
@@ -78,10 +104,10 @@ class Above:
     def words(self) -> str:
         return f"{WORDS[self.field]} of {self.variant} above {100 * self.level:g} %"
 
-    def judge(self, find: Find, published: dict) -> Finding:
+    def judge(self, there: Evidence, published: dict) -> Finding:
         """Agrees or differs where the distance to the level is larger than the noise, else undecided."""
-        values = _values(find, self.variant, self.field)
-        around = noise(values)
+        values = there.values(self.variant, self.field)
+        around = there.noise(self.variants, self.field)
         return Finding(_side(mean(values) - self.level, around), f"{100 * mean(values):.1f} ± {100 * around:.1f} %")
 
 
@@ -101,14 +127,12 @@ class Near:
     def words(self) -> str:
         return f"mean test error within {100 * self.margin:g} points of the published one, at each depth"
 
-    def judge(self, find: Find, published: dict) -> Finding:
+    def judge(self, there: Evidence, published: dict) -> Finding:
         """Agrees where all depths are near by more than the noise; differs where one is off by more than both."""
         said, verdicts = [], []
         for v in self.variants:
-            values = _values(find, v, "test_error")
-            off = mean(values) - published[self.key]["values"][v]["test_error"]
-            around = noise(values)
-            verdicts.append(_side(self.margin - abs(off), around))
+            off = mean(there.values(v, "test_error")) - published[self.key]["values"][v]["test_error"]
+            verdicts.append(_side(self.margin - abs(off), there.noise([v], "test_error")))
             said.append(f"{v} {100 * off:+.2f}")
         worst = next((w for w in (DIFFERS, UNDECIDED) if w in verdicts), AGREES)
         return Finding(worst, ", ".join(said) + " points")
@@ -130,13 +154,18 @@ class Claim:
     place: str
     criterion: Order | Above | Near | Undeclared
 
-    def judge(self, find: Find, published: dict) -> Finding:
-        """The verdict on what ``find`` gives for a variant of *degradation*, tier paper."""
+    def judge(self, there: Evidence, published: dict) -> Finding:
+        """The verdict on runs of *degradation*; of fewer than three seeds, only whether they point to it."""
         if isinstance(self.criterion, Undeclared):
             return Finding(UNTESTED, self.criterion.words)
-        if missing := _missing(find, self.criterion.variants):
+        if missing := there.missing(self.criterion.variants):
             return Finding(UNTESTED, "not recorded: " + ", ".join(missing))
-        return self.criterion.judge(find, published)
+        found = self.criterion.judge(there, published)
+        if there.few(self.criterion.variants):
+            least = min(len(there.find(v)) for v in self.criterion.variants)
+            word = {AGREES: FOR, DIFFERS: AGAINST}.get(found.verdict, found.verdict)
+            return Finding(word, f"{found.words}, {least} seed{'s' * (least > 1)}")
+        return found
 
 
 DEPTHS = tuple(f"residual-{d}" for d in (20, 32, 44, 56))

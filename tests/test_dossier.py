@@ -6,7 +6,8 @@ import pytest
 
 from resnet_lib import dossier, experiments, plots
 from resnet_lib.systems import SYSTEMS
-from resnet_lib.dossier import AGREES, CLAIMS, DIFFERS, UNDECIDED, UNTESTED, Above, Claim, Near, Order, Undeclared
+from resnet_lib.dossier import (AGAINST, AGREES, CLAIMS, DIFFERS, FOR, UNDECIDED, UNTESTED, Above, Claim, Evidence,
+                                Near, Order, Undeclared)
 
 PUBLISHED = {"table": {"values": {"a": {"test_error": 0.08}, "b": {"test_error": 0.07}}}}
 
@@ -18,8 +19,8 @@ def found(**errors):
     return lambda variant: runs.get(variant, [])
 
 
-def verdict(criterion, **errors):
-    return Claim("said", "place", criterion).judge(found(**errors), PUBLISHED)
+def verdict(criterion, scatter=None, **errors):
+    return Claim("said", "place", criterion).judge(Evidence(found(**errors), found(**scatter or {})), PUBLISHED)
 
 
 # the spread 0.09, 0.10, 0.11 has a standard deviation of 0.01 and a standard error of 0.01 / √3 = 0.0058
@@ -63,6 +64,24 @@ def test_two_seeds_decide_nothing():
     assert finding.verdict == UNTESTED and finding.words == "not recorded: b (2 of 3 seeds)"
 
 
+# single runs that scatter by 0.01 each: the difference of two by 0.01 √2, and twice that is 0.0283
+SCATTER = {"a": (0.3, 0.31, 0.32), "b": (0.5, 0.51, 0.52)}
+
+
+@pytest.mark.parametrize(("b", "said", "words"), [
+    (0.13, FOR, "+3.0 ± 2.8 points, 1 seed"), (0.125, UNDECIDED, "+2.5 ± 2.8 points, 1 seed"),
+    (0.06, AGAINST, "-4.0 ± 2.8 points, 1 seed")])
+def test_one_seed_points_where_it_lies_farther_off_than_single_runs_scatter(b, said, words):
+    finding = verdict(Order("a", "b", "test_error"), SCATTER, a=(0.10,), b=(b,))
+    assert (finding.verdict, finding.words) == (said, words)
+
+
+def test_seeds_of_its_own_count_where_there_are_three():
+    finding = verdict(Order("a", "b", "test_error"), SCATTER, a=(0.1, 0.1, 0.1), b=(0.121,))
+    assert (finding.verdict, finding.words) == (FOR, "+2.1 ± 2.0 points, 1 seed")  # only b's scatter is borrowed
+    assert verdict(Order("a", "b", "test_error"), SCATTER, a=(0.1,)).words == "not recorded: b (0 of 3 seeds)"
+
+
 def test_what_is_not_declared_is_untested():
     assert verdict(Undeclared("needs x")).verdict == UNTESTED
 
@@ -93,10 +112,10 @@ def test_records_like_the_published_numbers_agree_with_every_claim_that_can_be_d
         return [SimpleNamespace(final={"test_error": of.get("test_error", 0) + d, "train_error_eval": error + d / 10})
                 for d in (-0.001, 0, 0.001)]
 
-    verdicts = [c.judge(find, plots.published()).verdict for c in CLAIMS]
+    verdicts = [c.judge(Evidence(find), plots.published()).verdict for c in CLAIMS]
     decided = [v for c, v in zip(CLAIMS, verdicts, strict=True) if not isinstance(c.criterion, Undeclared)]
     assert set(decided) == {AGREES}
-    turned = [c.judge(lambda v: find(v, True), plots.published()).verdict for c in CLAIMS[:6]]
+    turned = [c.judge(Evidence(lambda v: find(v, True)), plots.published()).verdict for c in CLAIMS[:6]]
     assert AGREES not in turned[:2] + turned[3:]
 
 
