@@ -64,7 +64,7 @@ WARM = {"cpu": 2, "cuda": 20}
 FLOAT32 = LADDER | {"cpu": LADDER["cpu"][:-1]}  # without bf16, which compiles anew
 CASES = {
     "resnet-20": Case("degradation", "paper", "residual-20", LOOPS, {"cpu": 4, "cuda": 100}, WARM, LADDER),
-    "resnet-56": Case("degradation", "paper", "residual-56", LOOPS, {"cpu": 2, "cuda": 100}, WARM, FLOAT32),
+    "resnet-56": Case("degradation", "paper", "residual-56", LOOPS, {"cpu": 2, "cuda": 100}, WARM, LADDER),
     # a round is an epoch of 23 steps, so that none is without the pause between two
     "plain-56-quick": Case("degradation", "quick", "plain-56", ("loop",), {"cpu": 23, "cuda": 92}, WARM, FLOAT32, 1),
     # a step takes seconds on a CPU: few of them, and of the ladder only its ends
