@@ -1,6 +1,6 @@
 /* <curve-explorer>: recorded runs, mean and standard deviation over seeds, switched on and off and read at any step.
 
-   Light DOM: a <script type="application/json"> (resnet_lib/explore.py says what is in it), a <figure
+   Light DOM: a <script type="application/json"> (resnet_lib/widgets/explore.py says what is in it), a <figure
    class="rn-curves-still"> and a table in <details class="rn-data"> for readers without scripts, and a caption.
    Numbers are those of the data: nothing is computed here but places.  A null is a number that was not finite.
    Classic script: name on globalThis.  needs: page, scales, curvechart */

@@ -1,6 +1,6 @@
 /* The forward pass of a small residual net for digits (nets.cifar_resnet without batch norm, shortcuts A), and the
    placing of a drawing as MNIST's were placed.  A part, not an element: a script asks for it with "needs: digitnet".
-   Weights are int8 with one scale a channel; batch norm is folded into them (resnet_lib/quantize.py).  Nothing here
+   Weights are int8 with one scale a channel; batch norm is folded into them (resnet_lib/lab/quantize.py).  Nothing here
    needs a page, so Node and the tests run the same file. */
 (function () {
   "use strict";

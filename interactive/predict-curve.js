@@ -4,7 +4,7 @@
    <p class="rn-predict-still"> for readers without JavaScript, <details> with the measured figure and table, and a
    caption.  Errors are fractions; "shown" and "hidden" have a name, and mean, low, high and runs at each of the steps.
    "handles" are the places in steps where the guess can be moved; between them it is straight.
-   resnet_lib/predict.py makes all this from records.  Classic script: name on globalThis.
+   resnet_lib/widgets/predict.py makes all this from records.  Classic script: name on globalThis.
    needs: page */
 (function () {
   "use strict";

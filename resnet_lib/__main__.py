@@ -97,7 +97,8 @@ def _recorded(name: str, tier: str) -> str:
 
 
 def _list_missing(args) -> int:
-    from . import estimates, queue, records
+    from . import records
+    from .experiments import estimates, queue
 
     groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
     executions = queue.executions(lambda usual: options.execution(args, usual))
@@ -129,7 +130,8 @@ def _list_missing(args) -> int:
 
 def _run(args) -> int:
 
-    from . import experiments, queue, records
+    from . import experiments, records
+    from .experiments import queue
 
     _, tier = experiments.get(args.experiment, args.tier)
     variants = args.variants.split(",") if args.variants else None
@@ -168,7 +170,8 @@ def _run(args) -> int:
 
 
 def _record_unfinished(job) -> None:
-    from . import queue, records
+    from . import records
+    from .experiments import queue
 
     record = queue.unfinished_record(job)
     if record is None:
@@ -180,7 +183,7 @@ def _record_unfinished(job) -> None:
 
 
 def _queue(args) -> int:
-    from . import queue
+    from .experiments import queue
 
     executions = queue.executions(lambda usual: options.execution(args, usual))
     groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
@@ -200,7 +203,8 @@ def _queue(args) -> int:
 
 
 def _control(args) -> int:
-    from . import controls, experiments
+    from . import experiments
+    from .experiments import controls
 
     if args.name is None:
         for control in controls.CONTROLS:
@@ -243,7 +247,9 @@ def _env(_args) -> int:
     import torch
 
     from . import data
-    from .recipe import environment, Execution
+    from .files import home
+    from .machine import environment
+    from .recipe import Execution
 
     facts = environment(Execution().resolve())
     print(f"resnet_lib {__version__}; " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()))
@@ -251,7 +257,7 @@ def _env(_args) -> int:
           + ("" if torch.cuda.is_available() else "; no CUDA GPU"))
     for name in data.NAMES:
         print(f"data: {data.TITLES[name]}: {'here' if data.available(name) else 'not here (make data)'}")
-    print(f"home: {data.home()}, {shutil.disk_usage(data.home()).free / 2**30:.0f} GiB free")
+    print(f"home: {home()}, {shutil.disk_usage(home()).free / 2**30:.0f} GiB free")
     return FINISHED
 
 
@@ -259,7 +265,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
-    from .runner import RunError
+    from .experiments.runner import RunError
 
     commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench,
                  "data": _data, "env": _env}

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn as nn
 
-from resnet_lib import anatomy, blocks
+from resnet_lib import blocks
+from resnet_lib.lab import profiling
 
 
 def by_hand(c_in, c_out, size, width=None, stride_in=None):
@@ -29,8 +30,8 @@ def test_numbers_moved_are_those_counted_by_hand(stride_in):
     stride, c_in = (2, 32) if stride_in else (1, 64)
     bottleneck = blocks.Bottleneck(c_in, 16, stride, stride_in=stride_in or "3x3")
     basic = blocks.BasicBlock(c_in, 64, stride)
-    assert anatomy.moved(bottleneck, (c_in, 8, 8)) == by_hand(c_in, 64, 8, 16, stride_in)
-    assert anatomy.moved(basic, (c_in, 8, 8)) == by_hand(c_in, 64, 8, None, stride_in)
+    assert profiling.moved(bottleneck, (c_in, 8, 8)) == by_hand(c_in, 64, 8, 16, stride_in)
+    assert profiling.moved(basic, (c_in, 8, 8)) == by_hand(c_in, 64, 8, None, stride_in)
 
 
 class Takes(nn.Module):
@@ -47,11 +48,11 @@ class Takes(nn.Module):
 
 def test_parts_are_where_the_time_goes(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(anatomy, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(profiling, "perf_counter", lambda: clock[0])
     net = nn.Sequential(Takes(clock, 0.25), nn.Sequential(Takes(clock, 2.0), nn.Identity()))
     net.register_forward_hook(lambda *_: clock.__setitem__(0, clock[0] + 0.5))  # in no layer
     handles = [len(m._forward_hooks) for m in net.modules()]
-    parts = anatomy.part_times({"net": (net, torch.zeros(1, 1, 2, 2))}, rounds=3, warmup=1)["net"]
+    parts = profiling.part_times({"net": (net, torch.zeros(1, 1, 2, 2))}, rounds=3, warmup=1)["net"]
     assert parts.seconds == {"0": 0.25, "1.0": 2.0, "1.1": 0.0}
     assert parts.whole == 2.75 and parts.rest == 0.5
     assert [len(m._forward_hooks) for m in net.modules()] == handles  # nothing stays behind
@@ -59,8 +60,9 @@ def test_parts_are_where_the_time_goes(monkeypatch):
 
 def test_memory_given_back_has_to_be_handed_out_again():
     net = nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
-    found = anatomy.memory_regimes({"net": (net, torch.randn(4, 8, 128, 128))}, turns=2, rounds=9)  # 2 MB a feature map
-    if found is None or anatomy.pages_handed_out() is None:
+    x = torch.randn(4, 8, 128, 128)  # 2 MB a feature map
+    found = profiling.memory_regimes({"net": (net, x)}, turns=2, rounds=9)
+    if found is None or profiling.pages_handed_out() is None:
         pytest.skip("this system counts no pages, or its allocator has no such switch")
     kept, fresh = ([parts["net"].pages for parts in found[name]] for name in ("kept", "given back"))
     assert len(kept) == len(fresh) == 2
@@ -70,6 +72,6 @@ def test_memory_given_back_has_to_be_handed_out_again():
 
 
 def test_without_the_switch_nothing_is_measured(monkeypatch):
-    monkeypatch.setattr(anatomy.sys, "platform", "darwin")
-    assert anatomy.keep_memory() is False and anatomy.memory_regimes({}) is None
-    anatomy.give_back_memory()  # does nothing, and says nothing
+    monkeypatch.setattr(profiling.sys, "platform", "darwin")
+    assert profiling.keep_memory() is False and profiling.memory_regimes({}) is None
+    profiling.give_back_memory()  # does nothing, and says nothing

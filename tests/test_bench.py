@@ -17,9 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_lib import bench, contenders, nets, peers, plots, timing
-from resnet_lib.children import Child, Failure, reason
-from resnet_lib.contenders import CASES
+from resnet_lib import bench, nets, plots, timing
+from resnet_lib.bench import baselines, cases, charts
+from resnet_lib.bench.cases import CASES
+from resnet_lib.bench.command import SCHEMA_FILE
+from resnet_lib.bench.process import Child, Failure, reason
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
 from conftest import ROOT, toy_images
@@ -175,11 +177,11 @@ def test_the_fastest_number_of_workers_is_kept(monkeypatch):
             pass
 
     seconds = {None: 0.1, 0: 0.5, 1: 0.2, 2: 0.3}
-    monkeypatch.setattr(peers, "stretch", lambda step, steps, device: seconds[step.__self__.workers])
+    monkeypatch.setattr(baselines, "stretch", lambda step, steps, device: seconds[step.__self__.workers])
     peer = Peer()
-    assert peers.choose_workers(peer, (0, 1, 2)) == 1 and peer.log == [0, 1, 2, 1]
-    seconds[1] = peers.SLOW_STEP + 1  # the step hides the loader: no search
-    assert peers.choose_workers(peer, (0, 1, 2)) == 2 and peer.log[4:] == [2]
+    assert baselines.choose_workers(peer, (0, 1, 2)) == 1 and peer.log == [0, 1, 2, 1]
+    seconds[1] = baselines.SLOW_STEP + 1  # the step hides the loader: no search
+    assert baselines.choose_workers(peer, (0, 1, 2)) == 2 and peer.log[4:] == [2]
 
 
 @pytest.mark.skipif(not HAS_D2L, reason="d2l is not installed")
@@ -190,7 +192,7 @@ def test_d2l_is_trained_by_its_own_trainer(monkeypatch):
     images, called = toy_images(n=64, size=28, channels=1), []
     fit_epoch = d2l.Trainer.fit_epoch
     monkeypatch.setattr(d2l.Trainer, "fit_epoch", lambda self: called.append(self) or fit_epoch(self))
-    peer = peers.D2L(images, replace(STEP, batch=16, momentum=0.0, weight_decay=0.0), 32, torch.device("cpu"))
+    peer = baselines.D2L(images, replace(STEP, batch=16, momentum=0.0, weight_decay=0.0), 32, torch.device("cpu"))
     net = peer.trainer.model.net
     assert isinstance(peer.trainer, d2l.Trainer) and isinstance(peer.trainer.model, d2l.Classifier)
     assert sum(p.numel() for p in net.parameters()) == sum(p.numel() for p in nets.d2l_resnet18().parameters())
@@ -212,19 +214,19 @@ def test_the_cases_are_the_declared_runs(home):
     fashion, quick = CASES["resnet-18-fashion"], CASES["plain-56-quick"]
     assert (fashion.recipe.lr, fashion.recipe.momentum, fashion.recipe.batch) == (0.05, 0.0, 256)
     assert not quick.net["residual"] and quick.net["width"] == 8 and quick.threads == 1
-    images, name = contenders.pictures(quick)  # no data here
-    assert name == contenders.RANDOM and images.train_x.shape == (23 * 64, 3, 32, 32)  # whole batches of 1,500
+    images, name = cases.pictures(quick)  # no data here
+    assert name == cases.RANDOM and images.train_x.shape == (23 * 64, 3, 32, 32)  # whole batches of 1,500
 
 
 def test_each_rung_changes_one_thing():
-    rungs = [contenders.execution_of(key, "cpu", 1) for key in contenders.LADDER["cpu"]]
+    rungs = [cases.execution_of(key, "cpu", 1) for key in cases.LADDER["cpu"]]
     for before, after in zip(rungs, rungs[1:], strict=False):
         assert sum(getattr(before, f) != getattr(after, f) for f in before.__dataclass_fields__) == 1
     assert rungs[0] == Execution("cpu", channels_last=False, threads=1) and rungs[-1].precision == "bf16"
-    strong = contenders.execution_of("strong", "cpu")
+    strong = cases.execution_of("strong", "cpu")
     assert strong.channels_last and strong.compile and strong.precision == "float32"
     with pytest.raises(ValueError, match="loop, strong, d2l, resident"):
-        contenders.execution_of("fastest", "cpu")
+        cases.execution_of("fastest", "cpu")
 
 
 @pytest.mark.parametrize("error, text", [
@@ -240,7 +242,7 @@ def test_reasons_are_one_line(error, text):
 
 
 class FakeChild:
-    """As children.Child, with made-up times; "fused" cannot be set up, "compile" dies in the second round."""
+    """As process.Child, with made-up times; "fused" cannot be set up, "compile" dies in the second round."""
 
     ended: list = []
 
@@ -269,7 +271,7 @@ class FakeChild:
 
 @pytest.fixture
 def case(monkeypatch):
-    monkeypatch.setattr(bench, "Child", FakeChild)
+    monkeypatch.setattr("resnet_lib.bench.command.Child", FakeChild)
     FakeChild.ended = []
     keys = ["loop", "resident", "channels_last", "fused", "compile", "bf16"]
     return bench.measure("resnet-20", CASES["resnet-20"], keys, "cpu", 2, 4, 2, 3)
@@ -292,7 +294,7 @@ def test_a_contender_that_fails_is_recorded_and_the_others_go_on(case, capsys):
 
 def test_record_written_loaded_and_refused(case, home):
     content = bench.record({"resnet-20": case}, torch.device("cpu"), 2)
-    jsonschema.Draft202012Validator(json.loads(bench.SCHEMA_FILE.read_text())).validate(content)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text())).validate(content)
     assert bench.load() == []
     path = bench.root() / "here.json"
     bench.write(content, path)
@@ -325,13 +327,13 @@ def command(*words):
     (["--device", "gpu"], "auto, cpu, cuda"),
     (["--cases", "resnet-20", "--contenders", "d2l"], "resnet-18-fashion")])
 def test_bad_words_are_refused_before_anything_is_measured(home, monkeypatch, words, expected):
-    monkeypatch.setattr(bench, "Child", None)
+    monkeypatch.setattr("resnet_lib.bench.command.Child", None)
     with pytest.raises(ValueError, match=expected):
         command(*words)
 
 
 def test_command_writes_a_record_and_does_not_drop_cases(home, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "Child", FakeChild)
+    monkeypatch.setattr("resnet_lib.bench.command.Child", FakeChild)
     assert command("--cases", "resnet-20,resnet-56", "--contenders", "loop,resident", "--rounds", "2") == 0
     out = capsys.readouterr().out
     assert "plain loop, DataLoader" in out and "written to" in out
@@ -344,7 +346,7 @@ def test_command_writes_a_record_and_does_not_drop_cases(home, monkeypatch, caps
 
 def test_ladder_names_every_contender_with_its_ratio(case):
     figure, [ax] = plots.axes()
-    plots.ladder(ax, case)
+    charts.ladder(ax, case)
     words = [t.get_text() for t in ax.texts] + [t.get_text() for t in ax.get_yticklabels()]
     for word in ("1×", "1.25×", "2×", "2.5×", "convolutions alone, bf16", "failed: out of memory", "+ channels_last"):
         assert word in words
@@ -361,8 +363,8 @@ def test_children_are_measured_and_a_killed_one_is_reported(home):
     loop, dead = Child(case, "loop", "cpu", 1, 1), Child(case, "resident", "cpu", 1, 1)
     try:
         facts = loop.answer()
-        assert facts["data"] == contenders.RANDOM and facts["pictures"] == 1472
-        assert facts["settings"]["loader_workers"] in contenders.worker_counts()
+        assert facts["data"] == cases.RANDOM and facts["pictures"] == 1472
+        assert facts["settings"]["loader_workers"] in cases.worker_counts()
         assert 0 < loop.ask(2) < 60 and 10**8 < loop.ask(0)["host"] < 10**10
         dead.answer()
         os.kill(dead.process.pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from resnet_lib import blocks, data, nets, train
-from resnet_lib.systems import QUICK
+from resnet_lib.experiments.reference import QUICK
 
 
 def reached(path, side=8):

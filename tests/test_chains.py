@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from resnet_lib import blocks, chains, variants
+from resnet_lib import blocks
+from resnet_lib.lab import chains
+from resnet_lib.nets import ablations
 
 
 def batch(n=16, side=8, channels=3, dtype=torch.float64):
@@ -44,7 +46,7 @@ def test_states_are_the_blocks_of_the_library_and_the_scale_is_the_shortcuts():
     f = chain.blocks[0](h) - h
     assert torch.allclose(chain.states(x, 0.3)[1], 0.3 * h + f, atol=1e-12)
     assert isinstance(chain.blocks[0], blocks.PreActBlock)
-    assert isinstance(chains.Chain("sqrt", 2).blocks[0], variants.UnnormalizedBlock)
+    assert isinstance(chains.Chain("sqrt", 2).blocks[0], ablations.UnnormalizedBlock)
 
 
 def test_unknown_kinds_are_named():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_lib.chance import noise, one_more
+from resnet_lib.lab.intervals import noise, one_more
 
 
 def test_noise_is_twice_the_standard_error():

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT, cli
-from resnet_lib import controls, experiments
-from resnet_lib.declared import Variant
+from resnet_lib import experiments
+from resnet_lib.experiments import controls
+from resnet_lib.experiments.declare import Variant
 
 
 @pytest.mark.parametrize("control", controls.CONTROLS, ids=lambda c: c.name)

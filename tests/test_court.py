@@ -5,14 +5,15 @@ import torch
 import torch.nn as nn
 import torchvision
 
-from resnet_lib import blocks, court, nets
+from resnet_lib import blocks, nets
+from resnet_lib.lab import lookalikes
 
-ALL = court.NETS | {"stride forgotten": court.forgotten_stride, "early relu": court.early_relu}
+ALL = lookalikes.NETS | {"stride forgotten": lookalikes.forgotten_stride, "early relu": lookalikes.early_relu}
 
 
 @pytest.fixture(scope="module")
 def reference():
-    return court.stir_batch_norm(court.torchvision_resnet18(10))
+    return lookalikes.stir_batch_norm(lookalikes.torchvision_resnet18(10))
 
 
 def meta(make, classes=1000, channels=3):
@@ -37,7 +38,7 @@ def macs_by_hand(kernel, stem_side, sides, projections):
     ("stride forgotten", 11_689_512, 7, 112, (56, 56, 56, 56)),
     ("early relu", 11_689_512, 7, 112, (56, 28, 14, 7))])
 def test_what_is_observed_of_each_net(name, parameters, kernel, stem_side, sides):
-    seen = court.observe(meta(ALL[name]))
+    seen = lookalikes.observe(meta(ALL[name]))
     assert seen.parameters == parameters == sum(seen.kinds.values())
     projections = [(1, 64), (2, 128), (3, 256)] + ([(0, 64)] if name == "never shrinking" else [])
     assert seen.macs == macs_by_hand(kernel, stem_side, sides, projections)
@@ -46,18 +47,19 @@ def test_what_is_observed_of_each_net(name, parameters, kernel, stem_side, sides
 
 
 def test_one_channel_and_ten_classes_as_d2l_has_them():
-    seen = {name: court.observe(meta(make, 10, 1), (1, 96, 96)).parameters for name, make in court.NETS.items()}
+    seen = {name: lookalikes.observe(meta(make, 10, 1), (1, 96, 96)).parameters
+            for name, make in lookalikes.NETS.items()}
     assert (seen["d2l"], seen["torchvision"]) == (11_178_378, 11_175_370)
 
 
 def test_the_d2l_net_is_that_of_the_d2l_package():
     pytest.importorskip("d2l.torch")
-    from resnet_lib.peers import d2l_classifier
+    from resnet_lib.bench.baselines import d2l_classifier
 
     theirs = d2l_classifier(10, 0.1).eval()
     x = torch.rand(2, 1, 64, 64)
     theirs(x)  # its layers are lazy
-    ours = court.NETS["d2l"](10, 1).eval()
+    ours = lookalikes.NETS["d2l"](10, 1).eval()
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
     pairs = [[m for m in net.modules() if isinstance(m, kinds)] for net in (theirs, ours)]
     # both lists are in the order of definition; in d2l's block the shortcut stands before the norms
@@ -71,8 +73,8 @@ def test_the_d2l_net_is_that_of_the_d2l_package():
 
 def test_equal_nets_have_no_differences(reference):
     net = nets.resnet(18, 10)
-    assert court.differences(net, reference, (3, 64, 64)) == []
-    assert court.transfer(reference, net) == [] and court.gap(net, reference, torch.randn(2, 3, 64, 64)) == 0
+    assert lookalikes.differences(net, reference, (3, 64, 64)) == []
+    assert lookalikes.transfer(reference, net) == [] and lookalikes.gap(net, reference, torch.randn(2, 3, 64, 64)) == 0
 
 
 @pytest.mark.parametrize("name, words", [
@@ -82,15 +84,15 @@ def test_equal_nets_have_no_differences(reference):
     ("small stem", ["conv1.weight: [64, 3, 3, 3], not [64, 3, 7, 7]", "after layer4: 512×28×28", "MACs: 15 times"]),
     ("stride forgotten", ["after layer2", "after layer4: 512×56×56", "MACs"])])
 def test_the_differences_are_named(name, words):
-    found = "\n".join(court.differences(meta(ALL[name]), meta(court.torchvision_resnet18)))
+    found = "\n".join(lookalikes.differences(meta(ALL[name]), meta(lookalikes.torchvision_resnet18)))
     assert all(w in found for w in words), found
 
 
 def test_only_the_logits_convict_a_relu_before_the_addition(reference):
-    net = court.early_relu(10)
-    assert court.differences(net, reference, (3, 64, 64)) == []
+    net = lookalikes.early_relu(10)
+    assert lookalikes.differences(net, reference, (3, 64, 64)) == []
     net.load_state_dict(reference.state_dict(), strict=True)
-    assert court.gap(net, reference, torch.randn(2, 3, 64, 64)) > 0.1
+    assert lookalikes.gap(net, reference, torch.randn(2, 3, 64, 64)) > 0.1
     x = torch.rand(2, 64, 8, 8)
     with torch.no_grad():
         assert (net.eval().layer1[1](x) >= x).all() and (reference.eval().layer1[1](x) < x).float().mean() > 0.2
@@ -106,21 +108,21 @@ def test_settings_of_batch_norm_that_no_state_dict_holds(reference, setting, val
     for n in (right, net):
         n.load_state_dict(reference.state_dict(), strict=True)
     x = torch.randn(2, 3, 64, 64)
-    assert (court.gap(net, right, x) == 0) == logits
+    assert (lookalikes.gap(net, right, x) == 0) == logits
     with torch.no_grad():
         assert torch.equal(net.train()(x), right.train()(x)) == logits
     assert all(map(torch.equal, net.buffers(), right.buffers())) == statistics
 
 
 def test_forgotten_strides_load_weights_without_a_word(reference):
-    net = court.forgotten_stride(10)
+    net = lookalikes.forgotten_stride(10)
     assert net.load_state_dict(reference.state_dict(), strict=True).missing_keys == []
-    assert court.gap(net, reference, torch.randn(2, 3, 64, 64)) > 0.1
+    assert lookalikes.gap(net, reference, torch.randn(2, 3, 64, 64)) > 0.1
 
 
 def test_biases_before_a_norm_have_no_gradient_and_those_on_shortcuts_repeat_another():
     torch.manual_seed(0)
-    net = court.NETS["d2l"](10, 3).double()
+    net = lookalikes.NETS["d2l"](10, 3).double()
     nn.functional.cross_entropy(net(torch.randn(4, 3, 64, 64).double()), torch.tensor([1, 3, 5, 7])).backward()
     for k in (1, 2, 3, 4):
         for block in getattr(net, f"layer{k}"):
@@ -133,14 +135,14 @@ def test_biases_before_a_norm_have_no_gradient_and_those_on_shortcuts_repeat_ano
 def test_gap_leaves_modes_alone_and_stir_is_reproducible(reference):
     net = nets.resnet(18, 10).train()
     reference.eval()
-    court.gap(net, reference, torch.randn(1, 3, 64, 64))
+    lookalikes.gap(net, reference, torch.randn(1, 3, 64, 64))
     assert net.training and not reference.training
-    again = court.stir_batch_norm(torchvision.models.resnet18(num_classes=10))
+    again = lookalikes.stir_batch_norm(torchvision.models.resnet18(num_classes=10))
     one, other = again.state_dict(), reference.state_dict()
     assert all(torch.equal(one[n], other[n]) for n in one if "bn" in n or "downsample.1" in n)
 
 
 def test_a_module_that_no_resnet_has_is_named():
     with pytest.raises(TypeError, match="got Embedding"):
-        court.observe(nn.Sequential(nn.Embedding(2, 2)))
-    assert court.kind_of(blocks.conv3x3(1, 1, bias=True), "bias") == "convolution biases"
+        lookalikes.observe(nn.Sequential(nn.Embedding(2, 2)))
+    assert lookalikes.kind_of(blocks.conv3x3(1, 1, bias=True), "bias") == "convolution biases"

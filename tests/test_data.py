@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision import datasets
 
-from resnet_lib import data
-from resnet_lib.sources import OFFICIAL
+from resnet_lib import data, files
+from resnet_lib.data.sources import OFFICIAL
 
 TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 # A change of these two moves every run on digits to another id: what draws the permutations has changed.
@@ -39,10 +39,10 @@ def pictures(*shape: int, seed: int = 0) -> Tensor:
 def test_equals_torchvision(name):
     ours = data.load_or_digits(name)  # a damaged set fails here
     if ours.fallback:
-        pytest.skip(f"{data.TITLES[name]} is not in {data.home() / 'data'}: run `make data`")
+        pytest.skip(f"{data.TITLES[name]} is not in {files.home() / 'data'}: run `make data`")
     assert data.available(name)
     for train, x, y in ((True, ours.train_x, ours.train_y), (False, ours.test_x, ours.test_y)):
-        theirs = TORCHVISION[name](data.home() / "data", train=train)
+        theirs = TORCHVISION[name](files.home() / "data", train=train)
         expected = torch.as_tensor(theirs.data)
         expected = expected[:, None] if expected.ndim == 3 else expected.permute(0, 3, 1, 2)
         assert torch.equal(x, expected)
@@ -92,14 +92,14 @@ def test_load_or_digits(tmp_path, digits):
 
 def test_home(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path / "elsewhere"))
-    assert data.home() == tmp_path / "elsewhere"
+    assert files.home() == tmp_path / "elsewhere"
     monkeypatch.delenv("RESNET_LIB_HOME")
-    monkeypatch.setattr(data, "__file__", str(tmp_path / "book" / "resnet_lib" / "data.py"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "book" / "resnet_lib" / "files.py"))
     monkeypatch.chdir(tmp_path)
-    assert data.home() == tmp_path
+    assert files.home() == tmp_path
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "_config.yml").touch()
-    assert data.home() == tmp_path / "book"
+    assert files.home() == tmp_path / "book"
 
 
 # --- identity and subsets ------------------------------------------------------------------------

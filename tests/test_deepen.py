@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from resnet_lib import deepen, nets
+from resnet_lib import nets
+from resnet_lib.nets import deepen
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
 from conftest import toy_images

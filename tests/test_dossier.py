@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from resnet_lib import dossier, experiments, plots
-from resnet_lib.systems import SYSTEMS
-from resnet_lib.dossier import AGREES, CLAIMS, DIFFERS, UNDECIDED, UNTESTED, Above, Claim, Near, Order, Undeclared
+from resnet_lib import experiments, plots
+from resnet_lib.experiments import claims
+from resnet_lib.experiments.claims import (AGREES, CLAIMS, DIFFERS, UNDECIDED, UNTESTED, Above, Claim, Near, Order,
+                                           Undeclared)
+from resnet_lib.experiments.reference import SYSTEMS
 
 PUBLISHED = {"table": {"values": {"a": {"test_error": 0.08}, "b": {"test_error": 0.07}}}}
 
@@ -75,7 +77,7 @@ def test_every_claim_names_declared_runs_and_published_values():
         if isinstance(claim.criterion, Near):
             assert set(claim.criterion.variants) <= set(plots.published()[claim.criterion.key]["values"])
         for v in claim.criterion.variants:
-            assert len(experiments.seeds_of("degradation", "paper", v)) >= dossier.SEEDS
+            assert len(experiments.seeds_of("degradation", "paper", v)) >= claims.SEEDS
 
 
 def test_records_like_the_published_numbers_agree_with_every_claim_that_can_be_decided():
@@ -105,7 +107,7 @@ def test_a_line_of_the_table_of_systems_is_made_from_records():
     published = {"k": {"values": {"n": {"test_error": 0.0982, "test_loss": 0.5, "macs": 1.8e9}}}}
 
     def line(field, found=(), key="k"):
-        return dossier.system_row(dossier.Row("e", "v", key, "n" if key else "", field), lambda *_: found, published,
+        return claims.system_row(claims.Row("e", "v", key, "n" if key else "", field), lambda *_: found, published,
                                   lambda *_: {"name": "resnet", "depth": 18})
 
     assert line("test_error", runs) == ("e", "v", "test error", "9.82 %", "10.00 ± 2.00 %, 3 seeds")
@@ -116,8 +118,8 @@ def test_a_line_of_the_table_of_systems_is_made_from_records():
 
 
 def test_every_reference_system_has_a_line_and_every_line_a_system():
-    named = {r.experiment for r in dossier.ROWS}
+    named = {r.experiment for r in claims.ROWS}
     assert {e.name for e in SYSTEMS} <= named
-    for r in dossier.ROWS:
+    for r in claims.ROWS:
         assert r.variant in experiments.EXPERIMENTS[r.experiment].tiers["paper"].variants
         assert not r.key or r.field in plots.published()[r.key]["values"][r.name]

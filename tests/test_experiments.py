@@ -6,10 +6,12 @@ import re
 
 import pytest
 
-from resnet_lib import experiments, nets, records, runner
-from resnet_lib.declared import TIERS, Variant
+from resnet_lib import experiments, nets, records
+from resnet_lib.experiments import runner
+from resnet_lib.experiments.declare import TIERS, Variant
+from resnet_lib.experiments.reference import DEGRADATION, SYSTEMS
+from resnet_lib.identity import run_id
 from resnet_lib.recipe import Execution
-from resnet_lib.systems import DEGRADATION, SYSTEMS
 from resnet_lib.train import Run
 
 ONE = Execution(device="cpu", threads=1)
@@ -161,7 +163,7 @@ def test_find_never_mixes_data_sets(tiny):
     made = experiments.run("degradation", "quick", None, ["plain-8"])
     for r in made:
         identity = {**r.data, "name": "cifar10", "fallback": None, "sha256": "1" * 64}
-        recipe_id = experiments.run_id(r.net, r.recipe, identity)
+        recipe_id = run_id(r.net, r.recipe, identity)
         other = replace(r, data=identity, recipe_id=recipe_id)
         records.write(other, records.recorded_root() / "degradation" / "quick" / f"plain-8-s{r.seed}.json")
     assert [(r.seed, r.live) for r in experiments.find("degradation", "quick", "plain-8")] == [(0, True), (1, True)]

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from resnet_lib import experiments, explore, plots, records
+from resnet_lib import experiments, plots, records
+from resnet_lib.widgets import explore
 
 EVERY = [("function_classes", "short"), ("no_batch_norm", "short"), ("shortcut_kinds", "short"), ("in_place", "short"),
          ("mnist_simple", "paper")]

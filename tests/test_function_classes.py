@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_lib import deepen, experiments, nets, plots, probes
+from resnet_lib import experiments, nets, plots, probes
+from resnet_lib.nets import deepen
 
 pytestmark = pytest.mark.slow
 NETS = ("residual-56", "residual-20", "plain-20")

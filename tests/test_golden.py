@@ -1,4 +1,4 @@
-"""The mathematics of training is frozen: a change must raise SEMANTICS in resnet_lib/train.py.
+"""The mathematics of training is frozen: a change must raise SEMANTICS in resnet_lib/identity.py.
 
 golden.json holds, per value of SEMANTICS, the losses of a few steps of several recipes, and the id of one
 run. Losses are compared to 2e-4, far above what another CPU or thread count changes in so few steps and far
@@ -12,8 +12,9 @@ import json
 import pytest
 
 from resnet_lib import nets
+from resnet_lib.identity import SEMANTICS, run_id
 from resnet_lib.recipe import Execution, Recipe
-from resnet_lib.train import SEMANTICS, Run, run_id
+from resnet_lib.train import Run
 from conftest import toy_images
 
 FILE = Path(__file__).with_name("golden.json")
@@ -88,7 +89,7 @@ def test_losses_are_those_of_these_semantics(name):
     now = losses(CASES[name], NETS["residual"]()) if name in CASES else losses(NET_CHANGES.get(name, {}), NETS[name]())
     tolerance = TOLERANCE.get(name, 2e-4)
     assert now == pytest.approx(GOLDEN[str(SEMANTICS)]["losses"][name], rel=tolerance, abs=tolerance), (
-        "the mathematics of training has changed: raise SEMANTICS in resnet_lib/train.py, so that old records are "
+        "the mathematics of training has changed: raise SEMANTICS in resnet_lib/identity.py, so that old records are "
         "not taken for new ones")
 
 

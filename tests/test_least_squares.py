@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_lib.least_squares import BASES, POINTS, WEIGHTS, Problem, errors, features, learned, target
+from resnet_lib.lab.least_squares import BASES, POINTS, WEIGHTS, Problem, errors, features, learned, target
 
 SMALL = Problem(n=30, noise=0.3)
 

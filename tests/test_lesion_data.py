@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from conftest import ROOT
-from resnet_lib import data, lesions, records, weights
+from resnet_lib import data, records
+from resnet_lib.experiments import weights
+from resnet_lib.lab import lesions
 
 sys.path.insert(0, str(ROOT / "tools"))
 

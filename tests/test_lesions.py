@@ -9,7 +9,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from conftest import randomize_batch_norm
-from resnet_lib import lesions, nets
+from resnet_lib import nets
+from resnet_lib.lab import lesions
 
 
 def trained_like(residual, n=6):

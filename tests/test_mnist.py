@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim import SGD, lr_scheduler as lrs
 
-from resnet_lib import calibration, data, experiments, nets, skeleton, train
+from resnet_lib import data, experiments, nets, train
 from resnet_lib.exercises.mnist import merged_by_loop
+from resnet_lib.lab import calibration
 from resnet_lib.recipe import Execution, Recipe
 
 
@@ -36,7 +37,7 @@ def test_torch_initialization_draws_what_torchs_layers_draw():
         torch.manual_seed(3)
         layer.reset_parameters()
         theirs = copy.deepcopy(layer.state_dict())
-        skeleton.init_weights(layer, "torch", torch.Generator().manual_seed(3))
+        nets.init_weights(layer, "torch", torch.Generator().manual_seed(3))
         assert all(torch.equal(theirs[k], v) for k, v in layer.state_dict().items())
 
 

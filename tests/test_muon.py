@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from resnet_lib import nets
-from resnet_lib.muon import Muon, orthogonalize
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
+from resnet_lib.train.optim import Muon, orthogonalize
 from conftest import toy_images
 
 

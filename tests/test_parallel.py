@@ -5,7 +5,8 @@ from dataclasses import replace
 from filelock import FileLock
 import pytest
 
-from resnet_lib import experiments, parallel, records, runner
+from resnet_lib import experiments, nets, records
+from resnet_lib.experiments import parallel, runner
 from resnet_lib.recipe import Execution
 from resnet_lib.train import Run
 
@@ -22,7 +23,7 @@ def test_interleaved_runs_give_the_rows_of_separate_ones(tiny, monkeypatch):
     assert order[:6] == [j.recipe_id for j in jobs[:3]] * 2  # three take turns
     assert order[-6:] == [jobs[3].recipe_id] * 6  # the fourth came in when the others had ended
     for job in jobs:
-        alone = list(Run(experiments.nets.build(job.net), job.pictures.load(), job.recipe, ONE))
+        alone = list(Run(nets.build(job.net), job.pictures.load(), job.recipe, ONE))
         assert found[job.recipe_id].rows == alone
 
 
@@ -47,7 +48,7 @@ def test_an_error_in_one_of_the_interleaved_runs_saves_the_others(tiny, monkeypa
     with pytest.raises(runner.RunError, match=r"residual-8-s0: out of memory .*checkpoint .* is kept.*--interleave 1"):
         parallel.train_missing(jobs, replace(ONE, interleave=2))
     monkeypatch.setattr(Run, "advance", advance)
-    reached = [Run(experiments.nets.build(j.net), j.pictures.load(), j.recipe, ONE) for j in jobs]
+    reached = [Run(nets.build(j.net), j.pictures.load(), j.recipe, ONE) for j in jobs]
     for run, job in zip(reached, jobs, strict=True):
         run.load(job.live("ckpt"))
     assert [run.at for run in reached] == [4, 2]  # the failed one at its last row, the other where it stood

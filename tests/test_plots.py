@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from resnet_lib import plots, records, widgets
+from resnet_lib.widgets import player
 
 
 def record(variant="plain-20", seed=0, errors=(0.9, 0.5, 0.2), live=True, steps=None):
@@ -135,7 +136,7 @@ def test_frames_refuses(values, mode, word):
 
 
 def test_frames_refuses_heavy_pages(monkeypatch):
-    monkeypatch.setattr(widgets, "MOST_BYTES", 1000)
+    monkeypatch.setattr(player, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="kB"):
         widgets.frames(draw, (0, 5), "step", str, [record()], mode="frames")
 

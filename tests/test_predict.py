@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from resnet_lib import experiments, plots, predict
+from resnet_lib import experiments, plots
+from resnet_lib.widgets import predict
 
 
 @pytest.fixture

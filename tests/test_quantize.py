@@ -13,7 +13,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from conftest import ROOT, randomize_batch_norm
-from resnet_lib import data, lesions, nets, quantize, records, weights
+from resnet_lib import data, nets, records
+from resnet_lib.experiments import weights
+from resnet_lib.lab import lesions, quantize
 
 FILE = ROOT / "data" / "lesions" / "digits.json"
 NODE = """

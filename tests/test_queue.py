@@ -6,12 +6,14 @@ import shlex
 import pytest
 import torch
 
-from resnet_lib import data, estimates, experiments, nets, queue, records, weights
+from resnet_lib import data, experiments, nets, records
 from resnet_lib.__main__ import FAILED, FINISHED, UNFINISHED, main
-from resnet_lib.declared import Tier, Variant
+from resnet_lib.experiments import estimates, lookup, queue, weights
+from resnet_lib.experiments.declare import Tier, Variant
+from resnet_lib.experiments.reference import DEGRADATION
+from resnet_lib.experiments.runner import RunError
+from resnet_lib.identity import run_id
 from resnet_lib.recipe import Execution, Recipe
-from resnet_lib.runner import RunError
-from resnet_lib.systems import DEGRADATION
 from resnet_lib.train import Run
 from conftest import toy_images
 
@@ -29,9 +31,11 @@ def small(home, monkeypatch):
              "residual-20": Variant({**net, "residual": True})}
     tier = Tier(nets_, RECIPE, size=8, seeds=(0, 1), execution=ONE)
     other = replace(tier, variants={"published": nets_["residual-20"]}, recipe=replace(RECIPE, lr=0.1), seeds=(0,))
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {
+    declared = {
         "mnist_simple": experiments.Experiment("mnist_simple", "?", "digits", {"paper": other}),
-        "degradation": experiments.Experiment("degradation", "?", "digits", {"paper": tier})})
+        "degradation": experiments.Experiment("degradation", "?", "digits", {"paper": tier})}
+    for module in (experiments, lookup):  # the package's face, and where it comes from
+        monkeypatch.setattr(module, "EXPERIMENTS", declared)
     return home
 
 
@@ -93,7 +97,7 @@ def test_without_data_sets_nothing_is_estimated_and_the_digits_do_not_stand_in(h
 def test_a_record_of_the_digits_in_place_of_the_real_set_does_not_count(small, capsys):
     made, = experiments.run("degradation", "paper", (0,), ["plain-20"])
     identity = made.data | {"fallback": "cifar10"}
-    path = records.store(replace(made, data=identity, recipe_id=experiments.run_id(made.net, made.recipe, identity)))
+    path = records.store(replace(made, data=identity, recipe_id=run_id(made.net, made.recipe, identity)))
     told = []
     left, = queue.missing([[queue.Item("degradation", "plain-20", 0)]], told.append)
     assert left[0].at == 6 and told == [f"{path}: its data are scikit-learn digits, which only stand in for CIFAR-10"]

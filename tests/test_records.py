@@ -87,7 +87,7 @@ def test_a_record_edited_by_hand_is_stale(made, tmp_path, change):
 
 def test_raised_semantics_makes_records_stale(made, tmp_path, monkeypatch):
     records.write(made, tmp_path / "r.json")
-    monkeypatch.setattr("resnet_lib.train.SEMANTICS", 10_000)
+    monkeypatch.setattr("resnet_lib.identity.SEMANTICS", 10_000)
     with pytest.raises(records.StaleRecord):
         records.read(tmp_path / "r.json")
 
@@ -104,7 +104,7 @@ def test_a_stale_record_says_why(made, tmp_path, monkeypatch, now, change, reaso
         del content["semantics"]  # a record from before the field
     content["recipe"] |= {k: v for k, v in change.items() if k != "semantics"}
     (tmp_path / "r.json").write_text(json.dumps(content))
-    monkeypatch.setattr("resnet_lib.train.SEMANTICS", now)
+    monkeypatch.setattr("resnet_lib.identity.SEMANTICS", now)
     with pytest.raises(records.StaleRecord, match=reason):
         records.read(tmp_path / "r.json")
 

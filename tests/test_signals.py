@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnet_lib import data, experiments, plots, signals
+from resnet_lib import data, experiments, plots
+from resnet_lib.lab import signals
 
 
 @pytest.fixture(scope="module")

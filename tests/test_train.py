@@ -281,7 +281,7 @@ def test_evaluation_sees_every_picture(monkeypatch):
     run = Run(small(), toy_images(), SHORT, ONE)
     run.step()
     whole = run.evaluate(run._test_x, run._test_y)
-    monkeypatch.setattr("resnet_lib.train.EVAL_BATCH", 32)  # 50 pictures: one full batch and one of 18
+    monkeypatch.setattr("resnet_lib.train.loop.EVAL_BATCH", 32)  # 50 pictures: one full batch and one of 18
     assert run.evaluate(run._test_x, run._test_y) == pytest.approx(whole, abs=1e-6)
 
 

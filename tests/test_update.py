@@ -10,9 +10,10 @@ import torch
 
 from conftest import toy_images
 from resnet_lib import data, nets
-from resnet_lib.recipe import Execution, Recipe, is_out_of_memory
+from resnet_lib.machine import is_out_of_memory
+from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
-from resnet_lib.update import EAGER_FIRST, Graphs
+from resnet_lib.train.update import EAGER_FIRST, Graphs
 
 PLAIN = Execution(device="cpu", threads=1, channels_last=False)
 CUDA = Execution(device="cuda", channels_last=False)
@@ -239,7 +240,7 @@ def test_a_checkpoint_goes_on_in_another_memory_layout(optimizer):
 
 def test_steps_of_less_than_a_millisecond_are_counted(monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr("resnet_lib.train.perf_counter", lambda: next(clock) * 0.0004)
+    monkeypatch.setattr("resnet_lib.train.loop.perf_counter", lambda: next(clock) * 0.0004)
     short = run(steps=50, eval_every=50)
     list(short)
     assert short.segments[0]["seconds"] == pytest.approx(0.02, abs=0.001)

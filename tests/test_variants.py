@@ -6,16 +6,18 @@ import pytest
 import torch
 
 from conftest import toy_images
-from resnet_lib import blocks, nets, skeleton, train, variants
+from resnet_lib import blocks, nets, train
+from resnet_lib.nets import ablations
 from resnet_lib.recipe import Execution, Recipe
 
-SPECS = [{"name": "tampered_resnet", "depth": 8, "kind": k, "gate_bias": -6.0, "width": 4} for k in variants.TAMPERINGS]
-SPECS += [{"name": "unnormalized_resnet", "depth": 8, "remedy": r, "width": 4} for r in variants.REMEDIES]
+SPECS = [{"name": "tampered_resnet", "depth": 8, "kind": k, "gate_bias": -6.0, "width": 4}
+         for k in ablations.TAMPERINGS]
+SPECS += [{"name": "unnormalized_resnet", "depth": 8, "remedy": r, "width": 4} for r in ablations.REMEDIES]
 SPECS += [{"name": "relu_first_resnet", "depth": 8, "width": 4}]
 
 
 def drawn(block, seed=0):
-    return skeleton.init_weights(block, "he", torch.Generator().manual_seed(seed))
+    return nets.init_weights(block, "he", torch.Generator().manual_seed(seed))
 
 
 def pictures(*shape, seed=1):
@@ -25,7 +27,7 @@ def pictures(*shape, seed=1):
 @pytest.mark.parametrize("c_in, c_out, stride", [(4, 4, 1), (4, 8, 2)])
 @pytest.mark.parametrize("kind", ["scaled", "scaled-both", "exclusive", "gated", "dropout"])
 def test_tampered_block_is_the_formula(kind, c_in, c_out, stride):
-    block = drawn(variants.TamperedBlock(c_in, c_out, stride, kind=kind, gate_bias=-1.5)).eval()
+    block = drawn(ablations.TamperedBlock(c_in, c_out, stride, kind=kind, gate_bias=-1.5)).eval()
     twin = blocks.BasicBlock(c_in, c_out, stride, shortcut="A").eval()
     twin.load_state_dict({k: v for k, v in block.state_dict().items() if "gate" not in k})
     x = pictures(2, c_in, 6, 6)
@@ -41,7 +43,7 @@ def test_tampered_block_is_the_formula(kind, c_in, c_out, stride):
 
 
 def test_dropout_drops_half_of_the_shortcut_in_training_only():
-    block = variants.TamperedBlock(4, 4, kind="dropout").train()
+    block = ablations.TamperedBlock(4, 4, kind="dropout").train()
     torch.nn.init.zeros_(block.bn2.weight)  # F = 0
     y = block(torch.ones(8, 4, 16, 16))
     assert set(y.unique().tolist()) == {0.0, 2.0}
@@ -57,7 +59,7 @@ def test_conv_is_option_c():
 
 
 def test_a_gate_that_is_shut_leaves_the_identity_block():
-    block = drawn(variants.TamperedBlock(4, 4, kind="gated", gate_bias=-100.0)).eval()
+    block = drawn(ablations.TamperedBlock(4, 4, kind="gated", gate_bias=-100.0)).eval()
     twin = blocks.BasicBlock(4, 4, shortcut="A").eval()
     twin.load_state_dict({k: v for k, v in block.state_dict().items() if "gate" not in k})
     x = pictures(2, 4, 5, 5)
@@ -75,9 +77,9 @@ def test_remedies_and_gate_biases_survive_the_draw_of_a_run():
         reference = nets.init_weights(nets.build(spec), "he", torch.Generator().manual_seed(5))
         assert all(torch.equal(p, q) for p, q in zip(net.parameters(), reference.parameters(), strict=True))
         for m in net.modules():
-            if isinstance(m, variants.TamperedBlock) and m.gate is not None:
+            if isinstance(m, ablations.TamperedBlock) and m.gate is not None:
                 assert (m.gate.bias == -6).all() and m.gate.weight.std() > 0
-            if isinstance(m, variants.UnnormalizedBlock):
+            if isinstance(m, ablations.UnnormalizedBlock):
                 assert (m.conv2.weight == 0).all() == (m.remedy in ("zero", "fixup"))
                 if m.remedy == "skipinit":
                     assert m.scale.value.item() == 0
@@ -90,9 +92,9 @@ def test_remedies_and_gate_biases_survive_the_draw_of_a_run():
 def test_fixup_is_the_papers_formula():
     depth, m = 14, 2
     blocks_in_net = (depth - 2) // m
-    plain, fixup = (drawn(variants.unnormalized_resnet(depth, r, width=4), seed=3) for r in ("none", "fixup"))
-    ours = [x for x in fixup.modules() if isinstance(x, variants.UnnormalizedBlock)]
-    theirs = [x for x in plain.modules() if isinstance(x, variants.UnnormalizedBlock)]
+    plain, fixup = (drawn(ablations.unnormalized_resnet(depth, r, width=4), seed=3) for r in ("none", "fixup"))
+    ours = [x for x in fixup.modules() if isinstance(x, ablations.UnnormalizedBlock)]
+    theirs = [x for x in plain.modules() if isinstance(x, ablations.UnnormalizedBlock)]
     for a, b in zip(theirs, ours, strict=True):
         assert torch.allclose(b.conv1.weight, a.conv1.weight * blocks_in_net ** (-1 / (2 * m - 2)), rtol=1e-6, atol=0)
         scalars = [p for p in b.parameters() if p.dim() == 0]
@@ -102,7 +104,7 @@ def test_fixup_is_the_papers_formula():
 
 @pytest.mark.parametrize("remedy", ["zero", "skipinit", "fixup"])
 def test_a_silent_branch_makes_the_block_the_identity_and_still_learns(remedy):
-    block = drawn(variants.UnnormalizedBlock(4, 4, remedy=remedy, length=9))
+    block = drawn(ablations.UnnormalizedBlock(4, 4, remedy=remedy, length=9))
     x = pictures(2, 4, 6, 6)
     y = block(x)
     assert torch.equal(y, x)
@@ -117,7 +119,7 @@ def test_the_mean_square_grows_as_derived(remedy, share):
     length, ratios = 4, []
     for seed in range(12):
         x = pictures(2, 64, 8, 8, seed=seed)
-        chain = drawn(torch.nn.Sequential(*[variants.UnnormalizedBlock(64, 64, remedy=remedy, length=length)
+        chain = drawn(torch.nn.Sequential(*[ablations.UnnormalizedBlock(64, 64, remedy=remedy, length=length)
                                             for _ in range(length)]), seed)
         for m in chain.modules():
             if isinstance(m, torch.nn.Conv2d):
@@ -145,8 +147,8 @@ def test_an_in_place_relu_makes_relu_first_the_post_activation_net():
         assert torch.equal(p.grad, q.grad)
 
 
-@pytest.mark.parametrize("make", [lambda i: variants.ReluFirstBlock(4, 4, inplace=i),
-                                  lambda i: variants.UnnormalizedBlock(4, 4, inplace=i)])
+@pytest.mark.parametrize("make", [lambda i: ablations.ReluFirstBlock(4, 4, inplace=i),
+                                  lambda i: ablations.UnnormalizedBlock(4, 4, inplace=i)])
 def test_the_one_line_test_catches_it(make):
     for inplace in (False, True):
         x = pictures(2, 4, 5, 5)
@@ -170,9 +172,9 @@ def test_specs_build_the_net_again(spec):
 
 
 @pytest.mark.parametrize("call, word", [
-    (lambda: variants.tampered_resnet(8, "halved"), "scaled, scaled-both"),
-    (lambda: variants.unnormalized_resnet(8, "rezero"), "skipinit"),
-    (lambda: variants.relu_first_resnet(9), "6n + 2"),
+    (lambda: ablations.tampered_resnet(8, "halved"), "scaled, scaled-both"),
+    (lambda: ablations.unnormalized_resnet(8, "rezero"), "skipinit"),
+    (lambda: ablations.relu_first_resnet(9), "6n + 2"),
 ])
 def test_errors_name_the_valid_values(call, word):
     with pytest.raises(ValueError, match=word.replace("+", r"\+")):

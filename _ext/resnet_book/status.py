@@ -34,7 +34,7 @@ class Status(SphinxDirective):
 
 def machine():
     """Processor and cores of this machine, in words."""
-    from resnet_lib.recipe import cpu_name  # torch comes with it, which by now the notebooks have paid for
+    from resnet_lib.machine import cpu_name  # torch comes with it, which by now the notebooks have paid for
 
     return f"{cpu_name()}, {os.cpu_count()} cores, {platform.system()}"
 

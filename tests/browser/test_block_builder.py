@@ -3,7 +3,8 @@
 import pytest
 
 import site_browser
-from resnet_lib import anatomy, blocks, nets
+from resnet_lib import blocks, nets
+from resnet_lib.lab import profiling
 
 from .conftest import element_head, is_accessible_and_fits_a_phone, without_scripts, write
 
@@ -30,7 +31,7 @@ def oracle(kind, channels, width, size, stride):
     """Weights of the convolutions, MACs and numbers moved, counted by PyTorch."""
     block, c_in = block_of(kind, channels, width, stride)
     weights = sum(p.numel() for p in block.parameters() if p.dim() == 4)
-    return [weights, nets.cost(block, (c_in, size, size)).macs, anatomy.moved(block, (c_in, size, size))]
+    return [weights, nets.cost(block, (c_in, size, size)).macs, profiling.moved(block, (c_in, size, size))]
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 
 import site_browser
 import site_checks
-from resnet_lib import explore, records
+from resnet_lib import records
 from resnet_lib.records import Record
+from resnet_lib.widgets import explore
 
 from .conftest import element_head, without_scripts, write
 

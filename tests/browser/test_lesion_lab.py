@@ -6,7 +6,7 @@ import pytest
 
 import site_browser
 from resnet_book.elements import inline_json
-from resnet_lib import lesions
+from resnet_lib.lab import lesions
 from test_lesion_data import held
 
 from .conftest import element_head, is_accessible_and_fits_a_phone, without_scripts, write

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import site_checks
-from resnet_lib.predict import miss
 from resnet_lib.widgets import table
+from resnet_lib.widgets.predict import miss
 
 from .conftest import element_head, without_scripts, write
 
