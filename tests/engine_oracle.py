@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = "".join((ROOT / "interactive" / f"{name}.js").read_text(encoding="utf-8")
+SCRIPT = "".join((ROOT / "web" / "elements" / f"{name}.js").read_text(encoding="utf-8")
                  for name in ("points", "loops", "engine"))
 TOLERANCE = {"Float64Array": 1e-9, "Float32Array": 1e-4}  # relative to the largest entry of each tensor
 BASE = {"blocks": 3, "width": 5, "skip": "identity", "norm": True, "scale": "one", "init": "he", "activation": "relu",

@@ -117,9 +117,11 @@ def test_a_bare_result_is_named_with_its_line_and_what_an_exercise_states_passes
 def book(tmp_path):
     """A small book whose chapter can be written by the test."""
     (tmp_path / "chapters").mkdir()
+    (tmp_path / "pages").mkdir()
     (tmp_path / "_config.yml").write_text("title: T\nrepository:\n  url: ''\n")
-    (tmp_path / "references.bib").write_text("@misc{a2020, author={A, B}, title={T}, year={2020}}\n")
-    (tmp_path / "glossary.md").write_text("# G\n\n:::{glossary}\nnet\n  网络. A {term}`layer`.\nlayer\n  层. L.\n:::\n")
+    (tmp_path / "pages" / "references.bib").write_text("@misc{a2020, author={A, B}, title={T}, year={2020}}\n")
+    (tmp_path / "pages" / "glossary.md").write_text(
+        "# G\n\n:::{glossary}\nnet\n  网络. A {term}`layer`.\nlayer\n  层. L.\n:::\n")
     (tmp_path / "chapters" / "other_one.md").write_text("# Other\n\n(there)=\n## There\n\n$$ x $$ (eq-x)\n")
 
     def written(text):
@@ -131,8 +133,9 @@ def book(tmp_path):
 
 def test_references_that_lead_somewhere_pass(book):
     text = ("# One\n\n{cite:t}`a2020`, {cite}`a2020, a2020`, {term}`Nets <net>`, {ref}`there`, {eq}`eq-x`, "
-            "{ref}`x <one-1>`, {doc}`/glossary`, {doc}`o <other_one>`, [o](other_one.md), [g](../glossary.md#terms), "
-            "[h](https://x.y), [t](#there)\n\n```{exercise}\n:label: one-1\n{term}`Layer`\n```\n")
+            "{ref}`x <one-1>`, {doc}`/pages/glossary`, {doc}`o <other_one>`, [o](other_one.md), "
+            "[g](../pages/glossary.md#terms), [h](https://x.y), "
+            "[t](#there)\n\n```{exercise}\n:label: one-1\n{term}`Layer`\n```\n")
     assert reference_faults(book(text), "chapters/one") == []
 
 

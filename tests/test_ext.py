@@ -1,4 +1,4 @@
-"""The Sphinx extension in _ext: what {val} shows, the elements, the status tables and the execution key."""
+"""The Sphinx extension in web/resnet_book: what {val} shows, the elements, the status tables and the execution key."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "_ext"))
+sys.path.insert(0, str(ROOT / "web"))
 
 sphinx_application = pytest.importorskip("sphinx.application")
 
@@ -330,11 +330,11 @@ class Book:
 
     def __init__(self, folder, monkeypatch):
         self.folder, self.monkeypatch = folder, monkeypatch
-        (folder / "interactive").mkdir()
-        (folder / "interactive" / "page.js").write_text("// part")
-        (folder / "interactive" / "frame-player.css").write_text("frame-player { color: red }")
-        (folder / "interactive" / "frame-player.js").write_text("/* player. needs: page */")
-        (folder / "conf.py").write_text(CONFIG.format(ext=str(ROOT / "_ext")))
+        (folder / "web" / "elements").mkdir(parents=True)
+        (folder / "web" / "elements" / "page.js").write_text("// part")
+        (folder / "web" / "elements" / "frame-player.css").write_text("frame-player { color: red }")
+        (folder / "web" / "elements" / "frame-player.js").write_text("/* player. needs: page */")
+        (folder / "conf.py").write_text(CONFIG.format(ext=str(ROOT / "web")))
         (folder / "curve.json").write_text('{"y": [1, 2]}')
         (folder / "index.md").write_text(PAGE)
         monkeypatch.setenv("RESNET_LIB_HOME", str(folder / "home"))
@@ -401,7 +401,7 @@ def test_a_page_is_written_again_when_a_run_has_changed(book, three_seeds):
 
 def test_a_changed_script_reaches_the_site_though_no_page_has_changed(book, three_seeds):
     before, _ = book.build(three_seeds)
-    (book.folder / "interactive" / "frame-player.js").write_text("// another player")
+    (book.folder / "web" / "elements" / "frame-player.js").write_text("// another player")
     after, _ = book.build(three_seeds)
     copied = book.folder / "_build/html/_static/interactive/frame-player.js"
     assert copied.read_text() == "// another player"

@@ -157,9 +157,10 @@ BIB = """@article{a2020, author = {Ab, C. and D{\\"e}f, G. and Hi, J.}, title = 
 def made(tmp_path):
     """Makes the cells of a chapter; values of the experiment "known" are known, others need a run."""
     (tmp_path / "chapters").mkdir()
+    (tmp_path / "pages").mkdir()
     (tmp_path / "_config.yml").write_text("title: T\nrepository:\n  url: ''\n")
-    (tmp_path / "references.bib").write_text(BIB)
-    (tmp_path / "glossary.md").write_text(GLOSSARY)
+    (tmp_path / "pages" / "references.bib").write_text(BIB)
+    (tmp_path / "pages" / "glossary.md").write_text(GLOSSARY)
     (tmp_path / "chapters" / "other.md").write_text("# Other page\n\n(far)=\n## Far away\n\n$$ z $$ (eq-z)\n")
 
     def make(text, **options):
@@ -188,7 +189,8 @@ def sources(cells):
         ("see {eq}`eq-z`", "see (1) of [*Other page*](other.ipynb)"),
         ("see {ref}`far`", "see Far away of [*Other page*](other.ipynb)"),
         ("{doc}`other` and {doc}`it </chapters/other>`", "[*Other page*](other.ipynb) and [it](other.ipynb)"),
-        ("[it](other.md) and {doc}`/glossary`, [words](../glossary.md)", "[it](other.ipynb) and *Glossary*, words"),
+        ("[it](other.md) and {doc}`/pages/glossary`, [words](../pages/glossary.md)",
+         "[it](other.ipynb) and *Glossary*, words"),
         ("`{val}` stays, {math}`x^2`, {sub}`2`, {given}`7 %`", "`{val}` stays, $x^2$, <sub>2</sub>, 7 %"),
         ("a {val}`known/paper/x:y` b", "a 5.0 % b"),
         ("a <!-- {val}`x` --> b", "a  b"),
@@ -234,10 +236,10 @@ def test_a_term_is_italic_at_first_and_defined_at_the_end(made):
 
 
 def test_with_a_repository_links_lead_to_colab_and_to_the_source(made):
-    cells = made("[it](other.md), {doc}`/glossary`\n", repository="https://github.com/who/what")
+    cells = made("[it](other.md), {doc}`/pages/glossary`\n", repository="https://github.com/who/what")
     assert cells[0]["source"] == (
         "[it](https://colab.research.google.com/github/who/what/blob/main/chapters/other.ipynb), "
-        "[*Glossary*](https://github.com/who/what/blob/main/glossary.md)"
+        "[*Glossary*](https://github.com/who/what/blob/main/pages/glossary.md)"
     )
 
 

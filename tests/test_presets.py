@@ -13,7 +13,7 @@ NODE = shutil.which("node")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node is not installed")]
 SEEDS = range(5)
 GUESSING = math.log(2)
-SCRIPTS = "".join((ROOT / "interactive" / f"{name}.js").read_text(encoding="utf-8")
+SCRIPTS = "".join((ROOT / "web" / "elements" / f"{name}.js").read_text(encoding="utf-8")
                   for name in ("points", "loops", "engine", "presets"))
 
 # Both nets of a preset: losses and statistics at step 0 and at the caption's step, losses without each block at both.

@@ -75,7 +75,7 @@ def expected() -> torch.Tensor:
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
 def test_logits_in_node_are_those_of_pytorch():
-    done = subprocess.run(["node", "-e", NODE, str(ROOT / "interactive" / "digitnet.js")], text=True, timeout=300,
+    done = subprocess.run(["node", "-e", NODE, str(ROOT / "web" / "elements" / "digitnet.js")], text=True, timeout=300,
                           input=json.dumps({"data": held(), "cases": cases()}), capture_output=True)
     assert done.returncode == 0, done.stderr
     ours = torch.tensor(json.loads(done.stdout))

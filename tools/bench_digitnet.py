@@ -34,10 +34,10 @@ def show(where: str, found: list) -> None:
 
 
 def main() -> None:
-    part = ROOT / "interactive" / "digitnet.js"
+    part = ROOT / "web" / "elements" / "digitnet.js"
     data = (ROOT / "data" / "lesions" / "digits.json").read_text(encoding="utf-8")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; the first runs, before compilation, are counted")
-    with browser() as chromium, served(ROOT / "interactive") as base:
+    with browser() as chromium, served(ROOT / "web" / "elements") as base:
         page = chromium.new_page()
         page.goto(base)
         page.add_script_tag(content=part.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from site_browser import NoBrowser, browser, file_address
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "_ext"))
+sys.path.insert(0, str(ROOT / "web"))
 
 from resnet_book import elements  # noqa: E402
 
@@ -71,7 +71,7 @@ def page_of(folder, body):
     known = elements.scripts(ROOT)
     scripts = [*(known[name] for name in elements.with_parts("residual-playground", known)),
                ROOT / "tests" / "browser" / "naive.js"]
-    styles = [ROOT / "_static" / "book.css", ROOT / "interactive" / "residual-playground.css"]
+    styles = [ROOT / "web" / "static" / "book.css", ROOT / "web" / "elements" / "residual-playground.css"]
     for path in (*styles, *scripts):
         shutil.copy(path, folder)
     head = "".join([*(f'<link rel="stylesheet" href="{path.name}">' for path in styles),

@@ -13,7 +13,7 @@ import source
 from source import CodeCell, Directive, Exercise, Markdown, Math, Page, Target
 
 ROOT = Path(__file__).resolve().parent.parent
-GLOSSARY, SOURCES = "glossary.md", "references.bib"
+GLOSSARY, SOURCES = "pages/glossary", "pages/references.bib"
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,9 @@ class Book:
 
     @cached_property
     def pages(self) -> dict[str, Page]:
-        """Pages by their path without the ending: "intro", "chapters/degradation", …"""
-        found = [*self.root.glob("*.md"), *(self.root / "chapters").glob("*.md")]
-        names = [p for p in found if p.stem != p.stem.upper()]  # README, CONTRIBUTING are no pages
-        return {p.relative_to(self.root).with_suffix("").as_posix(): source.read(p) for p in sorted(names)}
+        """Pages by their path without the ending: "pages/intro", "chapters/degradation", …"""
+        found = [*(self.root / "pages").glob("*.md"), *(self.root / "chapters").glob("*.md")]
+        return {p.relative_to(self.root).with_suffix("").as_posix(): source.read(p) for p in sorted(found)}
 
     @property
     def chapters(self) -> list[str]:
@@ -84,7 +83,7 @@ class Book:
     def terms(self) -> dict[str, tuple[str, str]]:
         """The glossary: term in lower case -> (term, definition in MyST)."""
         found = {}
-        for part in self.pages["glossary"].walk(Directive) if "glossary" in self.pages else ():
+        for part in self.pages[GLOSSARY].walk(Directive) if GLOSSARY in self.pages else ():
             if part.name == "glossary":
                 found |= _terms(part.body)
         return found

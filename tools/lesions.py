@@ -1,4 +1,4 @@
-"""The data files of the page lesion_lab.md, from kept weights: python tools/lesions.py
+"""The data files of the page pages/lesion_lab.md, from kept weights: python tools/lesions.py
 
 data/lesions/clothes.json: what all lesioned nets of the experiment "lesions" answer, seed 0 (minutes on one core).
 data/lesions/seeds.json: how many pictures the nets of all seeds call right without one block.

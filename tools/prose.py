@@ -32,7 +32,7 @@ MEASURED = (r"\b(?:error|accuracy|loss|precision)(?:s|es)?\b[ \w]{0,24}?"
             r"(?:about |only |just |roughly )?(?:0?\.\d+)")
 RESULT = re.compile(rf"{SPREAD}|{AMOUNT}{SPACE}(?:{UNIT})|{MEASURED}")
 LEVEL = re.compile(r"\b(?:90|95|99)" + SPACE + r"%" + SPACE + r"(?:confidence )?(?:intervals?|bands?|level|limits?)\b")
-SILENT = {"glossary"}  # pages that state definitions only
+SILENT = {"pages/glossary"}  # pages that state definitions only
 
 
 def bare_numbers(page: Page) -> list[str]:

@@ -23,7 +23,7 @@ def shoot(chromium, base, page, out, widths=(1280, 390), themes=("light", "dark"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pages", nargs="+", help="pages of the site, e.g. intro.html")
+    parser.add_argument("pages", nargs="+", help="pages of the site, e.g. pages/intro.html")
     parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html")
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "shots")
     parser.add_argument("--widths", type=int, nargs="+", default=[1280, 390])

@@ -156,7 +156,7 @@ class Raw(Directive):
 
 
 class Interactive(Directive):
-    """An element of interactive/; the body is its fall-back."""
+    """An element of web/elements/; the body is its fall-back."""
 
 
 KINDS = {"code-cell": CodeCell, "exercise": Exercise, "exercise-start": Exercise, "solution": Solution,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "_ext")]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "web")]
 REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
 
 if not REQUIRED:
@@ -51,7 +51,9 @@ def element_head(name, style=True):
 
     known = elements.scripts(ROOT)
     parts = [known[part] for part in elements.with_parts(name, known)]
-    look = (ROOT / "_static" / "book.css").read_text(encoding="utf-8") if style else "figure[hidden] { display: none }"
+    look = "figure[hidden] { display: none }"
+    if style:
+        look = (ROOT / "web" / "static" / "book.css").read_text(encoding="utf-8")
     own = [sheet.read_text(encoding="utf-8") for part in parts if (sheet := part.with_suffix(".css")).exists()]
     return "".join([*(f"<style>{text}</style>" for text in (look, *own)),
                     *(f"<script>{part.read_text(encoding='utf-8')}</script>" for part in parts)])

@@ -52,8 +52,8 @@ def configure(app, config):
     if not has_address:
         options["launch_buttons"] = {}
     config.resnet_book_code = _hash(HERE.rglob("*.*"))
-    source = Path(app.srcdir)
-    config.resnet_book_assets = _hash([*(source / "_static").rglob("*"), *(source / "interactive").glob("*")])
+    web = Path(app.srcdir) / "web"
+    config.resnet_book_assets = _hash([*(web / "static").rglob("*"), *(web / "elements").glob("*")])
 
 
 def _hash(paths):

@@ -1,4 +1,4 @@
-"""The directive `{interactive} NAME` and the scripts in interactive/: custom elements, and the parts they share.
+"""The directive `{interactive} NAME` and the scripts in web/elements/: custom elements, and the parts they share.
 
 A script whose name has a hyphen defines the element of that name; the others are parts. The comment at a script's head
 ends with the parts it needs, in order: ``needs: page, engine``. A style sheet of the same name is loaded with it."""
@@ -37,8 +37,8 @@ class AnyOption(dict):
 
 
 def scripts(folder):
-    """All scripts of interactive/: name -> path."""
-    return {path.stem: path for path in sorted(Path(folder, "interactive").glob("*.js"))}
+    """All scripts of web/elements/: name -> path."""
+    return {path.stem: path for path in sorted(Path(folder, "web", "elements").glob("*.js"))}
 
 
 def elements(folder):
