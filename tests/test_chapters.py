@@ -2,17 +2,13 @@
 
 import importlib.util
 import pkgutil
-import sys
 
 import pytest
-from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "tools"))
-
-from book import Book  # noqa: E402
-from lints import exercise_faults, reference_faults  # noqa: E402
-from prose import SILENT, bare_in, bare_numbers  # noqa: E402
-from source import CodeCell, parse  # noqa: E402
+from book import Book
+from lints import exercise_faults, reference_faults
+from prose import SILENT, bare_in, bare_numbers
+from parser import CodeCell, parse
 
 BOOK = Book()
 PAGES = list(BOOK.pages)
@@ -44,7 +40,7 @@ def test_exercises_are_numbered_solved_and_checked(name):
 
 def test_every_check_belongs_to_a_starter():
     """A check that no exercise asks for is dead code, or its exercise has lost its starter."""
-    from source import Exercise
+    from parser import Exercise
 
     starters = {e.label for page in BOOK.pages.values() for e in page.walk(Exercise) if e.starter}
     chapters = {name.rpartition("/")[2].replace("_", "-") for name in BOOK.chapters}

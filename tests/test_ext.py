@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "web"))
-
 sphinx_application = pytest.importorskip("sphinx.application")
 
 from resnet_book import cache, elements, mathjax, page, status  # noqa: E402

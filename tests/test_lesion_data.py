@@ -2,7 +2,6 @@
 
 import base64
 import json
-import sys
 
 import pytest
 import torch
@@ -13,9 +12,7 @@ from resnet_lib import data, records
 from resnet_lib.experiments import weights
 from resnet_lib.lab import lesions
 
-sys.path.insert(0, str(ROOT / "tools"))
-
-from lesions import measured, normalized, per_class  # noqa: E402
+from lesions import measured, normalized, per_class
 
 FILE = ROOT / "data" / "lesions" / "clothes.json"
 KINDS = ("residual", "plain")

@@ -15,16 +15,14 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "tools"))
+import bundle
+import generate
+from book import Book
+from translator import Cells, TranslationError, identified
+from first_cell import first_cell, modules
+from parser import CodeCell, Exercise, Solution
 
-import bundle  # noqa: E402
-import notebooks  # noqa: E402
-from book import Book  # noqa: E402
-from cells import Cells, TranslationError, identified  # noqa: E402
-from first_cell import first_cell, modules  # noqa: E402
-from source import CodeCell, Exercise, Solution  # noqa: E402
-
-from resnet_lib import values  # noqa: E402
+from resnet_lib import values
 
 nbformat = pytest.importorskip("nbformat")
 BOOK = Book()
@@ -52,7 +50,7 @@ def committed(name: str) -> dict:
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_notebook_is_what_its_chapter_makes(name):
-    wanted = notebooks.text_of(notebooks.notebook(BOOK, name))
+    wanted = generate.text_of(generate.notebook(BOOK, name))
     there = (ROOT / f"{name}.ipynb").read_bytes() if (ROOT / f"{name}.ipynb").exists() else b""
     assert there == wanted.encode(), "python tools/setup.py notebooks"
     assert wanted.endswith("}\n") and not wanted.endswith("\n\n") and "\r" not in wanted
@@ -417,7 +415,7 @@ def test_what_is_declared_needs_no_run(expression, text):
 
 
 def test_fixed_values_do_not_depend_on_what_this_machine_has_trained(home):
-    fixed = notebooks.Fixed(ROOT)
+    fixed = generate.Fixed(ROOT)
     assert fixed("published/he15-table6/residual-56:test_error") == "6.97\u00a0%"
     assert fixed("degradation/quick/plain-56:train_error") is None
     assert fixed("degradation/quick:data") is None
@@ -565,7 +563,7 @@ def test_wheel_and_zip_are_the_same_bytes_each_time_and_hold_what_they_should(tm
     assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "data/runs").rglob("*.json")} <= names
     with zipfile.ZipFile(tmp_path / "resnet-by-experiment-notebooks" / bundle.wheel_name()) as archive:
         files = {n: archive.read(n) for n in archive.namelist()}
-    for line in files[f"resnet_lib-{notebooks.version()}.dist-info/RECORD"].decode().splitlines():
+    for line in files[f"resnet_lib-{generate.version()}.dist-info/RECORD"].decode().splitlines():
         name, digest, size = line.split(",")
         if digest:
             assert digest == "sha256=" + bundle._digest(files[name]) and int(size) == len(files[name])
@@ -593,7 +591,7 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
     for path in (theirs, ours):
         with zipfile.ZipFile(path) as archive:
             names.append({n for n in archive.namelist() if not n.endswith("/") and "top_level" not in n})
-            metadata = archive.read(f"resnet_lib-{notebooks.version()}.dist-info/METADATA").decode()
+            metadata = archive.read(f"resnet_lib-{generate.version()}.dist-info/METADATA").decode()
             needs.append(sorted(re.findall(r"^(?:Requires|Name|Version|License|Provides).*", metadata, re.M)))
     assert names[0] == names[1]
     assert [n.replace("'", '"') for n in needs[0]] == [n.replace("'", '"') for n in needs[1]]

@@ -1,20 +1,17 @@
-"""tools/source.py and tools/inline.py: parts, line numbers, and the file back byte for byte."""
+"""parser.py and inline.py of tools/notebooks: parts, line numbers, and the file back byte for byte."""
 
 import random
-import sys
 
 import pytest
 from conftest import ROOT
 from markdown_it import MarkdownIt
 
-sys.path.insert(0, str(ROOT / "tools"))
-
-from inline import checks_in, inlines, split_role  # noqa: E402
-from source import (  # noqa: E402
+from inline import checks_in, inlines, split_role
+from parser import (
     Admonition, Break, CodeCell, Comment, Directive, Exercise, Fence, Figure, FrontMatter, Interactive, Margin,
     Markdown, Math, Raw, Solution, SourceError, Target, blocks, parse, read)
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "chapters").glob("*.md")])
+PAGES = sorted(path for folder in (".", "pages", "chapters") for path in (ROOT / folder).glob("*.md"))
 FRAGMENTS = (
     "A paragraph with {val}`a/b/c:d` and `code`, $x_{1}$ and \\$5.\nIts second line.\n",
     "## A heading\n", "- one\n- two\n\n  more of two\n", "| a | b |\n|:--|--:|\n| 1 | {val}`a/b:c\\|std` |\n",

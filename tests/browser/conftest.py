@@ -2,13 +2,11 @@
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "web")]
 REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
 
 if not REQUIRED:

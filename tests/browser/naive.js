@@ -1,4 +1,4 @@
-/* The engine's mathematics once more as plain nested loops over lists of points, for tools/bench_playground.py: batch
+/* The engine's mathematics once more as plain nested loops over lists of points, for tools/web/bench_playground.py: batch
    normalization, ReLU, identity skip or none, scale 1, SGD with momentum.  Not part of the site. */
 (function () {
   "use strict";

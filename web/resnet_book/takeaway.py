@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def write(app, exception):
     if exception is not None or app.builder.format != "html" or Path(app.srcdir).resolve() != ROOT:
         return
-    tools = str(ROOT / "tools")
+    tools = str(ROOT / "tools" / "notebooks")
     if tools not in sys.path:
         sys.path.insert(0, tools)
     import bundle

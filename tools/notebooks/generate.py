@@ -1,4 +1,4 @@
-"""Make the notebook beside each chapter: python tools/notebooks.py [--check]
+"""Make the notebook beside each chapter: python tools/notebooks/generate.py [--check]
 
 chapters/<slug>.md is the source, chapters/<slug>.ipynb is made from it: without outputs, the same bytes each time, and
 with nothing in it that only the builder of the book understands. --check says which are out of date and writes nothing.
@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from book import ROOT, Book
-from cells import Cells, identified
+from translator import Cells, identified
 from first_cell import first_cell
-from source import SourceError
+from parser import SourceError
 from words import TranslationError
 
 from resnet_lib import values
@@ -107,7 +107,7 @@ def text_of(content: dict) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools/notebooks.py", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="tools/notebooks/generate.py", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if any is out of date")
     options = parser.parse_args(argv)
     book, stale = Book(), 0

@@ -1,4 +1,4 @@
-"""How fast the playground trains in Chromium on this machine: python tools/bench_playground.py
+"""How fast the playground trains in Chromium on this machine: python tools/web/bench_playground.py
 
 Prints medians: training steps a second of two 56-layer nets of width 12 on 256 points, each in its worker, both at
 once; the ratio to plain nested loops of the same mathematics, checked equal first; and the tasks of the page's main
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from site_browser import NoBrowser, browser, file_address
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "web"))
 
 from resnet_book import elements  # noqa: E402

@@ -1,4 +1,4 @@
-"""Results that were typed into prose: python tools/prose.py
+"""Results that were typed into prose: python tools/notebooks/prose.py
 
 A result is a number with a unit of outcome: per cent, points, times, seconds, pictures a second, ±, or an error or loss
 followed by a decimal fraction. It has to come from {val} or from a cell, so that it changes when the run does. Not
@@ -15,7 +15,7 @@ import sys
 
 from book import Book
 from inline import inlines
-from source import Directive, Exercise, Markdown, Page, blocks
+from parser import Directive, Exercise, Markdown, Page, blocks
 
 AMOUNT = r"(?<![\w.,^/])[+−-]?\d[\d,]*(?:\.\d+)?"
 SPACE = r"[ \u00a0\u202f\n]*"

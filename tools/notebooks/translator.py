@@ -9,7 +9,7 @@ import html
 import re
 
 from book import Book
-from source import (Admonition, Break, CodeCell, Comment, Directive, Exercise, Fence, Figure, FrontMatter, Interactive,
+from parser import (Admonition, Break, CodeCell, Comment, Directive, Exercise, Fence, Figure, FrontMatter, Interactive,
                     Margin, Markdown, Math, Raw, Solution, Target, blocks)
 from words import TranslationError, Words, embedded
 
@@ -215,7 +215,7 @@ class Cells:
         if name in DROPPED:
             return ""
         raise TranslationError(f"{self.name}.md:{part.line}: no notebook knows the directive {{{name}}}; see "
-                               f"tools/cells.py")
+                               f"tools/notebooks/translator.py")
 
     def _raw(self, part: Raw) -> str:
         if part.argument.strip() != "html":

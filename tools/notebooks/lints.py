@@ -5,7 +5,7 @@ import re
 
 from book import Book
 from inline import checks_in, inlines, split_role
-from source import CodeCell, Directive, Exercise, Markdown, Page, Solution
+from parser import CodeCell, Directive, Exercise, Markdown, Page, Solution
 from words import LINK
 
 CITING = ("cite", "cite:p", "cite:t", "cite:ps", "cite:ts")

@@ -73,7 +73,7 @@ class Words:
             return re.sub(r"\s*\(.*\)$", "", content)
         if role in PLAIN:
             return content
-        raise TranslationError(f"{self.name}.md: no notebook knows the role {{{role}}}; see tools/words.py")
+        raise TranslationError(f"{self.name}.md: no notebook knows the role {{{role}}}; see tools/notebooks/words.py")
 
     def _value(self, expression: str, table: bool) -> str:
         shown = self.fixed(expression)

@@ -1,4 +1,4 @@
-"""Checks of the built site: python tools/check_site.py [--static] [--site _build/html]
+"""Checks of the built site: python tools/web/check_site.py [--static] [--site _build/html]
 
 --static    links, anchors, resources, policy and weights; a second, nothing but Python
 without     these, and every page in headless Chromium, over http and from file://
@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src",
            "embed": "src", "object": "data", "image": "href", "use": "href"}
 LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch",

@@ -9,10 +9,10 @@ import yaml
 from pybtex.database import parse_string
 from pybtex.richtext import Text
 
-import source
-from source import CodeCell, Directive, Exercise, Markdown, Math, Page, Target
+import parser
+from parser import CodeCell, Directive, Exercise, Markdown, Math, Page, Target
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY, SOURCES = "pages/glossary", "pages/references.bib"
 
 
@@ -55,7 +55,7 @@ class Book:
     def pages(self) -> dict[str, Page]:
         """Pages by their path without the ending: "pages/intro", "chapters/degradation", …"""
         found = [*(self.root / "pages").glob("*.md"), *(self.root / "chapters").glob("*.md")]
-        return {p.relative_to(self.root).with_suffix("").as_posix(): source.read(p) for p in sorted(found)}
+        return {p.relative_to(self.root).with_suffix("").as_posix(): parser.read(p) for p in sorted(found)}
 
     @property
     def chapters(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pictures of built pages, to look at: python tools/shoot.py chapters/degradation.html [...] --out FOLDER"""
+"""Pictures of built pages, to look at: python tools/web/shoot.py chapters/degradation.html [...] --out FOLDER"""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from site_browser import NoBrowser, browser, opened, served
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def shoot(chromium, base, page, out, widths=(1280, 390), themes=("light", "dark"), whole=True):

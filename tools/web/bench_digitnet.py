@@ -1,4 +1,4 @@
-"""How long the digit net takes in a page: python tools/bench_digitnet.py
+"""How long the digit net takes in a page: python tools/web/bench_digitnet.py
 
 Prints the median time of one classification (placing, forward pass, softmax) in Chromium and, where it is there, Node.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from site_browser import browser, served
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RUNS = 200
 MEASURE = """
 ((data, runs) => {
