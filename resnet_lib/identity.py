@@ -10,7 +10,7 @@ from .nets import without_defaults
 from .recipe import Recipe
 
 # Raise whenever the same recipe and seed would give other numbers than before. It is part of every
-# run's id, so records of the old mathematics are no longer taken for the new (tests/test_golden.py).
+# run's id, so records of the old mathematics are no longer taken for the new (tests/lib/train/test_golden.py).
 SEMANTICS = 1
 
 

@@ -88,7 +88,7 @@ class Recipe:
 class Execution:
     """How a run is carried out. Recorded, but not part of a run's id.
 
-    The update rule is the same in each of these ways; rounding is not. tests/test_update.py compares one
+    The update rule is the same in each of these ways; rounding is not. test_update.py compares one
     step from the same state, and for bf16 and graphs the outcome of paired runs.
     """
 

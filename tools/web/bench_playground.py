@@ -70,7 +70,7 @@ def page_of(folder, body):
     """A page that loads the element's scripts as a page of the book does: deferred, each a file."""
     known = elements.scripts(ROOT)
     scripts = [*(known[name] for name in elements.with_parts("residual-playground", known)),
-               ROOT / "tests" / "browser" / "naive.js"]
+               ROOT / "tests" / "web" / "browser" / "naive.js"]
     styles = [ROOT / "web" / "static" / "book.css", ROOT / "web" / "elements" / "residual-playground.css"]
     for path in (*styles, *scripts):
         shutil.copy(path, folder)

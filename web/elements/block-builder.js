@@ -1,5 +1,5 @@
 /* <block-builder>: a bottleneck block that can be rebuilt, beside two basic blocks: one with the same outer
-   channels, one of the same cost.  What it costs is computed here from the shapes; tests/browser compares the
+   channels, one of the same cost.  What it costs is computed here from the shapes; tests/web/browser compares the
    numbers with PyTorch's.  Content of the element is what readers without scripts get.  Classic script: names on
    globalThis.  needs: page */
 (function () {

@@ -1,5 +1,5 @@
 /* What a ResNet costs: shapes, parameters and multiply–adds of the nets that resnet_lib.nets builds, from formulas.
-   tests/browser/test_net_builder.py compares every number with PyTorch's.  A part, not an element; it needs no page.
+   tests/web/browser/test_net_builder.py compares every number with PyTorch's.  A part, not an element; it needs no page.
    Classic script: one name on globalThis. */
 (function () {
   "use strict";

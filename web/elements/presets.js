@@ -1,5 +1,5 @@
 /* What <residual-playground> can be set to: the limits of each setting, the way a setting is written in an address,
-   and the presets.  tests/test_presets.py trains every preset with five seeds and checks what its caption says.
+   and the presets.  tests/web/test_presets.py trains every preset with five seeds and checks what its caption says.
    Classic script: one name on globalThis, works in Node.  needs: engine */
 (function () {
   "use strict";

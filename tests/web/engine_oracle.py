@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "".join((ROOT / "web" / "elements" / f"{name}.js").read_text(encoding="utf-8")
                  for name in ("points", "loops", "engine"))
 TOLERANCE = {"Float64Array": 1e-9, "Float32Array": 1e-4}  # relative to the largest entry of each tensor

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision import datasets
 
+from conftest import ROOT
 from resnet_lib import data, files
 from resnet_lib.data.sources import OFFICIAL
 
@@ -284,7 +285,7 @@ def test_pixel_mean():
 
 
 def test_data_readme_lists_every_file():
-    text = (Path(__file__).parent.parent / "data" / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     for source in OFFICIAL.values():
         for f in (*source.files, *source.archives):
             folder = "" if f.name.endswith(".tar.gz") else source.folder + "/"

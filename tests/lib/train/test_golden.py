@@ -2,7 +2,8 @@
 
 golden.json holds, per value of SEMANTICS, the losses of a few steps of several recipes, and the id of one
 run. Losses are compared to 2e-4, far above what another CPU or thread count changes in so few steps and far
-below what another rule does. After a deliberate change: raise SEMANTICS, then run this file as a script.
+below what another rule does. After a deliberate change: raise SEMANTICS, then run this file as a script:
+PYTHONPATH=tests python tests/lib/train/test_golden.py
 """
 
 from dataclasses import replace
@@ -85,7 +86,7 @@ GOLDEN = json.loads(FILE.read_text()) if FILE.exists() else {}
 
 @pytest.mark.parametrize("name", [*CASES, *NETS])
 def test_losses_are_those_of_these_semantics(name):
-    assert str(SEMANTICS) in GOLDEN, "SEMANTICS was raised: write the new values with python tests/test_golden.py"
+    assert str(SEMANTICS) in GOLDEN, "SEMANTICS was raised: write the new values by running this file as a script"
     now = losses(CASES[name], NETS["residual"]()) if name in CASES else losses(NET_CHANGES.get(name, {}), NETS[name]())
     tolerance = TOLERANCE.get(name, 2e-4)
     assert now == pytest.approx(GOLDEN[str(SEMANTICS)]["losses"][name], rel=tolerance, abs=tolerance), (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 REQUIRED = os.environ.get("RESNET_LIB_REQUIRE_BROWSER") == "1"
 
 if not REQUIRED:

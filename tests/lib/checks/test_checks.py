@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import ROOT
 from resnet_lib import exercises
 from resnet_lib.checks import Class, Function, Module, Number, Tensor, check, difference, questions
 from resnet_lib.checks import limit as guard
@@ -508,8 +509,7 @@ def test_a_check_works_in_a_jupyter_kernel(tmp_path):
              "def g(x):\n\n    return 1 / 0\nchecks.check('a-1', g)",
              "checks.check('a-1', lambda x: x)"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    os.environ["PYTHONPATH"], before = root, os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"], before = str(ROOT), os.environ.get("PYTHONPATH")
     try:
         nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     finally:

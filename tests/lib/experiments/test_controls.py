@@ -21,7 +21,7 @@ def test_each_names_declared_runs_and_a_chapter(control):
 
 
 def test_the_page_has_a_place_for_each():
-    text = (ROOT / "controls.md").read_text(encoding="utf-8")
+    text = (ROOT / "pages" / "controls.md").read_text(encoding="utf-8")
     assert all(f'page("{c.chapter}")' in text for c in controls.CONTROLS)
 
 

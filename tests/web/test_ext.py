@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sphinx_application = pytest.importorskip("sphinx.application")
 
 from resnet_book import cache, elements, mathjax, page, status  # noqa: E402
