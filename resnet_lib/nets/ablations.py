@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..blocks import BasicBlock, conv1x1, conv3x3, make_shortcut
-from .base import ResNet, blocks_per_stage, finish, stage
+from .base import ResNet, blocks_per_stage, cifar_stages, finish
 
 TAMPERINGS = ("scaled", "scaled-both", "exclusive", "gated", "dropout", "conv")
 REMEDIES = ("none", "zero", "skipinit", "sqrt", "fixup")
@@ -126,17 +126,12 @@ class ReluFirstBlock(nn.Module):
         return f + (x if self.downsample is None else self.downsample(x))
 
 
-def _stages(block, depth: int, width: int, **options) -> list[nn.Sequential]:
-    n = blocks_per_stage(depth)
-    return [stage(block, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options) for k in range(3)]
-
-
 def tampered_resnet(depth: int, kind: str, gate_bias: float = 0.0, width: int = 16, in_channels: int = 3,
                     num_classes: int = 10) -> ResNet:
     """The 6n + 2 net with another shortcut in every block (He16 Table 1); see `TamperedBlock`."""
     if kind not in TAMPERINGS:
         raise ValueError(f"kind must be one of {', '.join(TAMPERINGS)}, got {kind!r}")
-    stages = _stages(TamperedBlock, depth, width, kind=kind, gate_bias=gate_bias)
+    stages = cifar_stages(TamperedBlock, depth, width, kind=kind, gate_bias=gate_bias)
     return finish(ResNet(conv3x3(in_channels, width), stages, 4 * width, num_classes), "tampered_resnet", depth=depth,
                   kind=kind, gate_bias=gate_bias, width=width, in_channels=in_channels, num_classes=num_classes)
 
@@ -151,7 +146,7 @@ def unnormalized_resnet(depth: int, remedy: str = "none", inplace: bool = False,
     if remedy not in REMEDIES:
         raise ValueError(f"remedy must be one of {', '.join(REMEDIES)}, got {remedy!r}")
     fixup = remedy == "fixup"
-    stages = _stages(UnnormalizedBlock, depth, width, remedy=remedy, length=3 * blocks_per_stage(depth),
+    stages = cifar_stages(UnnormalizedBlock, depth, width, remedy=remedy, length=3 * blocks_per_stage(depth),
                      inplace=inplace)
     net = ResNet(conv3x3(in_channels, width, bias=not fixup), stages, 4 * width, num_classes, pre_activation=True)
     net.tail = Scalar(0) if fixup else nn.Identity()
@@ -171,7 +166,7 @@ class ZeroLinear(nn.Linear):
 def relu_first_resnet(depth: int, inplace: bool = False, width: int = 16, in_channels: int = 3,
                       num_classes: int = 10) -> ResNet:
     """The 6n + 2 net with ReLU-only pre-activation (He16 Fig. 4d); see `ReluFirstBlock`."""
-    stages = _stages(ReluFirstBlock, depth, width, inplace=inplace)
+    stages = cifar_stages(ReluFirstBlock, depth, width, inplace=inplace)
     net = ResNet(conv3x3(in_channels, width), stages, 4 * width, num_classes, pre_activation=True)
     net.conv1 = nn.Sequential(net.conv1, nn.BatchNorm2d(width))  # the ReLU after it is the first block's
     net.tail = nn.Identity()

@@ -86,6 +86,12 @@ def stage(block, c_in: int, width: int, blocks: int, stride: int, **options) -> 
     return nn.Sequential(first, *[block(width * block.expansion, width, **options) for _ in range(blocks - 1)])
 
 
+def cifar_stages(block, depth: int, width: int, **options) -> list[nn.Sequential]:
+    """The three stages of a 6n + 2 net (He15 §4.2): n blocks of w, of 2w and of 4w channels."""
+    n = blocks_per_stage(depth)
+    return [stage(block, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options) for k in range(3)]
+
+
 def blocks_per_stage(depth: int) -> int:
     """n for a CIFAR net of 6n + 2 weighted layers; ValueError names the valid depths."""
     valid = isinstance(depth, int) and not isinstance(depth, bool) and depth >= 8 and (depth - 2) % 6 == 0

@@ -3,7 +3,7 @@
 import torch.nn as nn
 
 from ..blocks import BasicBlock, Bottleneck, PlainBlock, PreActBlock, conv3x3
-from .base import ResNet, blocks_per_stage, finish, stage
+from .base import ResNet, cifar_stages, finish
 
 # parameters with option A (and of the plain net), MMAC at 32×32
 CIFAR_COST = {
@@ -23,7 +23,6 @@ def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: 
     "post" (He15) or "pre" (full pre-activation, He16). The paper's width is 16. ``norm=False``: no batch
     norm anywhere, biases on all convolutions instead.
     """
-    n = blocks_per_stage(depth)
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width!r}")
     if block not in ("post", "pre"):
@@ -36,8 +35,7 @@ def cifar_resnet(depth: int, residual: bool = True, shortcut: str = "A", width: 
     options = {"shortcut": shortcut} if residual else {}
     if not norm:
         options |= {"norm": False, "bias": True}
-    stages = [stage(kind, width * 2 ** max(k - 1, 0), width * 2**k, n, 1 if k == 0 else 2, **options)
-              for k in range(3)]
+    stages = cifar_stages(kind, depth, width, **options)
     if block == "pre":
         stages[0][0].first = True
     net = ResNet(conv3x3(in_channels, width, bias=not norm), stages, 4 * width, num_classes,

@@ -3,7 +3,7 @@
 import torch.nn as nn
 
 from ..blocks import BasicBlock, LinearResidual, conv3x3
-from .base import ResNet, blocks_per_stage, finish, stage
+from .base import ResNet, cifar_stages, finish
 from .imagenet import resnet18_stages
 
 
@@ -39,10 +39,7 @@ def keras_v1(depth: int = 20, num_classes: int = 10, in_channels: int = 3) -> Re
     Keras pads stride-2 convolutions on the right and bottom only; here the padding is symmetric, as
     in PyTorch. The weights that multiply a border therefore differ from the original.
     """
-    n = blocks_per_stage(depth)
-    options = {"shortcut": "B", "bias": True, "shortcut_norm": False}
-    stages = [stage(BasicBlock, 16 * 2 ** max(k - 1, 0), 16 * 2**k, n, 1 if k == 0 else 2, **options)
-              for k in range(3)]
+    stages = cifar_stages(BasicBlock, depth, 16, shortcut="B", bias=True, shortcut_norm=False)
     net = ResNet(conv3x3(in_channels, 16, bias=True), stages, 64, num_classes)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
