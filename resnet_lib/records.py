@@ -18,6 +18,7 @@ from . import __version__, identity
 from .data import TITLES
 from .files import home, schema_problem, write_atomically
 from .recipe import Recipe
+from .wording import duration
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 SCHEMA_VERSION = 1
@@ -143,13 +144,6 @@ def describe_data(identity: dict) -> str:
     if identity["fallback"]:
         text += f" (standing in for {TITLES[identity['fallback']]})"
     return text
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them: "54 s", "12 min", "3.4 h"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 @lru_cache(maxsize=1)

@@ -41,14 +41,16 @@ def spread(field, value):
 
 
 def duration(seconds):
-    """Seconds as '54 s', '2 min 54 s' or '1 h 20 min'."""
+    """Seconds as '54 s', '2 min 54 s', from ten minutes on as '12 min' or '1 h 20 min'."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds}{NBSP}s"
-    if seconds < 3600:
+    if seconds < 600:
         rest = f" {seconds % 60}{NBSP}s" if seconds % 60 else ""
         return f"{seconds // 60}{NBSP}min{rest}"
     minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes}{NBSP}min"
     rest = f" {minutes % 60}{NBSP}min" if minutes % 60 else ""
     return f"{minutes // 60}{NBSP}h{rest}"
 

@@ -176,11 +176,6 @@ def test_provenance_names_what_stood_in(made):
     assert "standing in for CIFAR-10" in made.provenance()
 
 
-@pytest.mark.parametrize("seconds, text", [(54.2, "54 s"), (700, "12 min"), (12_240, "3.4 h")])
-def test_durations(seconds, text):
-    assert records.duration(seconds) == text
-
-
 def test_a_column_that_is_not_there(made):
     assert len(made.column("test_error")) == 2
     with pytest.raises(KeyError, match="train_error_eval"):

@@ -181,8 +181,8 @@ def test_a_stopped_run_stands_for_nothing_beside_finished_ones(stopped):
                      "degradation/quick/plain-56-s0": "unfinished, step 120 of 176"}
 
 
-@pytest.mark.parametrize("seconds, text", [(53.6, "54 s"), (60, "1 min"), (174, "2 min 54 s"),
-                                           (4800, "1 h 20 min"), (7200, "2 h")])
+@pytest.mark.parametrize("seconds, text", [(53.6, "54 s"), (60, "1 min"), (174, "2 min 54 s"), (700, "12 min"),
+                                           (3599, "1 h"), (4800, "1 h 20 min"), (7200, "2 h"), (12_240, "3 h 24 min")])
 def test_durations(seconds, text):
     assert wording.duration(seconds).replace("\u00a0", " ") == text
 
