@@ -15,10 +15,9 @@ import json
 import subprocess
 
 from . import __version__, identity
-from .data import TITLES
 from .files import home, schema_problem, write_atomically
 from .recipe import Recipe
-from .wording import duration
+from .wording import TITLES, duration
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 SCHEMA_VERSION = 1

@@ -4,7 +4,7 @@ Nothing heavy is imported: the build of the book reads this module too.
 """
 
 NBSP = "\u00a0"
-DATA_NAMES = {
+TITLES = {  # of data sets
     "digits": "scikit-learn’s digits",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",

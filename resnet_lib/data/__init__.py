@@ -6,8 +6,9 @@
     batch = crop_flip(view, index, dy[index], dx[index], flip[index], size=16)
 """
 
+from ..wording import TITLES
 from .augmentation import crop_flip, draw_crops, pad, pixel_mean
-from .images import CLASSES, NAMES, TITLES, ImageSet
+from .images import CLASSES, NAMES, ImageSet
 from .loading import available, download_all, load, load_or_digits, state
 from .sources import DataError
 

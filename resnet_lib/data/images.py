@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_lib.data.sources import OFFICIAL, DataError
+from resnet_lib.data.sources import DataError
+from resnet_lib.wording import TITLES
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "digits")
-TITLES = {"digits": "scikit-learn digits"} | {name: source.title for name, source in OFFICIAL.items()}
 TEN = tuple("0123456789")
 CLASSES = {
     "mnist": TEN,

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnet_lib.wording import TITLES
+
 
 class DataError(ValueError):
     """A data set cannot be named, found, trusted, fetched or written."""
@@ -36,7 +38,6 @@ class Source:
     """One data set: the unpacked files, the archives that hold them, the addresses they come from."""
 
     name: str
-    title: str
     folder: str  # below the data root, with torchvision's spelling
     files: tuple[File, ...]
     archives: tuple[File, ...]  # one .gz for each file, or a single .tar.gz with all of them
@@ -59,7 +60,7 @@ CIFAR_SPLITS = (tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",))
 
 OFFICIAL = {
     "mnist": Source(
-        "mnist", "MNIST", "MNIST/raw",
+        "mnist", "MNIST/raw",
         _files(["6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624",
                 "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"]),
         _archives([9_912_422, 28_881, 1_648_877, 4_542],
@@ -69,7 +70,7 @@ OFFICIAL = {
          "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     ),
     "fashion_mnist": Source(
-        "fashion_mnist", "Fashion-MNIST", "FashionMNIST/raw",
+        "fashion_mnist", "FashionMNIST/raw",
         _files(["f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9",
                 "8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965"]),
         _archives([26_421_880, 29_515, 4_422_102, 5_148],
@@ -79,7 +80,7 @@ OFFICIAL = {
          "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"),
     ),
     "cifar10": Source(
-        "cifar10", "CIFAR-10", "cifar-10-batches-py",
+        "cifar10", "cifar-10-batches-py",
         (File("data_batch_1", 31_035_704, "c99cafc152244af753f735de768cd75f"),
          File("data_batch_2", 31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
          File("data_batch_3", 31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
@@ -121,7 +122,7 @@ def read_files(source: Source, root: Path) -> dict[str, bytes]:
     found = {want.name: find(source, root, want) for want in source.files}
     way_out = f"run `make data` or `python -m resnet_lib data {source.name}`"
     if missing := [name for name, place in found.items() if place is None]:
-        raise DataError(f"{source.title} lacks {', '.join(missing)} in {root / source.folder}; {way_out}")
+        raise DataError(f"{TITLES[source.name]} lacks {', '.join(missing)} in {root / source.folder}; {way_out}")
     content = {}
     for name, (path, want) in found.items():
         data = _checked(path, want, way_out)

@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from resnet_lib.wording import DATA_NAMES, duration
+from resnet_lib.wording import TITLES, duration
 
 LOGGER = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "jupyter-book")
@@ -84,7 +84,7 @@ def _record_row(name, tier, variant, record):
     devices = " + ".join(dict.fromkeys(s["device"] for s in record.segments))
     return (
         f"{name}/{tier}/{variant}-s{record.seed}",
-        DATA_NAMES.get(record.data["name"], record.data["name"] or "none"),
+        TITLES.get(record.data["name"], record.data["name"] or "none"),
         devices,
         max(s["date"] for s in record.segments)[:10],
         duration(sum(s["seconds"] for s in record.segments)),

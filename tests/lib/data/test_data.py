@@ -151,9 +151,9 @@ def test_subset_of_everything_is_the_set_itself(digits):
 
 
 def test_describe(digits):
-    assert digits.describe() == "scikit-learn digits, 1,437 training and 360 test pictures at 8×8"
+    assert digits.describe() == "scikit-learn’s digits, 1,437 training and 360 test pictures at 8×8"
     assert digits.subset(1000, 100, seed=7).resize(16).describe() == (
-        "scikit-learn digits, 1,000 training and 100 test pictures at 16×16 (subset by seed 7)")  # fmt: skip
+        "scikit-learn’s digits, 1,000 training and 100 test pictures at 16×16 (subset by seed 7)")  # fmt: skip
 
 
 # --- resizing ------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_a_record_of_the_digits_in_place_of_the_real_set_does_not_count(small, c
     path = records.store(replace(made, data=identity, recipe_id=run_id(made.net, made.recipe, identity)))
     told = []
     left, = queue.missing([[queue.Item("degradation", "plain-20", 0)]], told.append)
-    assert left[0].at == 6 and told == [f"{path}: its data are scikit-learn digits, which only stand in for CIFAR-10"]
+    assert left[0].at == 6 and told == [f"{path}: its data are scikit-learn’s digits, which only stand in for CIFAR-10"]
 
 
 def test_a_pattern_chooses_and_a_wrong_one_says_what_names_look_like(small, capsys):
