@@ -47,7 +47,7 @@ def small():
     (nets.d2l_resnet18(), (1, 96, 96)), (nets.mnist_simple(), (1, 28, 28))])
 def test_the_convolutions_are_those_that_torch_counts(net, shape):
     """Forward and backward, against torch's own counter."""
-    convs = bench.convolutions(net, shape)
+    convs = timing.convolutions(net, shape)
     assert len(convs) == sum(isinstance(m, torch.nn.Conv2d) for m in net.modules())
     shadow = copy.deepcopy(net).to("meta")
     with FlopCounterMode(display=False) as counter:
@@ -68,20 +68,20 @@ def test_roofline_times_each_kind_of_convolution_in_its_better_layout(monkeypatc
             layout is torch.contiguous_format)
 
     monkeypatch.setattr(timing.Roofline, "_time", fake)
-    line = bench.roofline(nets.cifar_resnet(20), 16, (3, 32, 32), precision)
+    line = timing.roofline(nets.cifar_resnet(20), 16, (3, 32, 32), precision)
     assert line.seconds == 18 * 2.0 + 1.5 and line.layout == "channels_last 18, contiguous 1"
     assert len(seen) == 2 * 6  # stem; 16→16, 16→32 and 32→32, 32→64 and 64→64
     assert line.measure() == line.seconds and len(seen) == 2 * 6 + 6  # the layouts are known by now
     with pytest.raises(ValueError, match="float32, tf32, bf16"):
-        bench.roofline(small(), 2, (3, 8, 8), "fp8")
+        timing.roofline(small(), 2, (3, 8, 8), "fp8")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_roofline_runs_forward_and_both_gradients(precision):
     """What is timed is what autograd calls: the same operators with the same shapes, none for the pictures."""
     net, counted = small(), []
-    convs = bench.convolutions(net, (3, 8, 8))
-    line = bench.Roofline(list(dict.fromkeys(convs)), 4, precision, torch.device("cpu"), repeats=1)
+    convs = timing.convolutions(net, (3, 8, 8))
+    line = timing.Roofline(list(dict.fromkeys(convs)), 4, precision, torch.device("cpu"), repeats=1)
     for work in (lambda: F.cross_entropy(net(torch.randn(4, 3, 8, 8)), torch.zeros(4, dtype=torch.long)).backward(),
                  line.measure):
         with FlopCounterMode(display=False) as counter:
@@ -102,18 +102,18 @@ def test_rounds_are_interleaved_and_ratios_are_taken_by_round():
         calls.append(name)
         return next(speed[name])
 
-    t = bench.interleave({n: lambda n=n: stretch(n) for n in speed}, 3)
+    t = timing.interleave({n: lambda n=n: stretch(n) for n in speed}, 3)
     assert calls == ["a", "b"] * 3
     assert (t["a"].median, t["a"].low, t["a"].high, t["a"].n) == (10.0, 1.0, 100.0, 3)
-    r = bench.ratio(t["a"], t["b"])  # by round 2, 3 and 4: not the quotient of any two numbers of the whole
+    r = timing.ratio(t["a"], t["b"])  # by round 2, 3 and 4: not the quotient of any two numbers of the whole
     assert (r.median, r.low, r.high) == (3.0, 2.0, 4.0)
     with pytest.raises(ValueError, match="3 and 1"):
-        bench.ratio(t["a"], bench.Timing((1.0,)))
+        timing.ratio(t["a"], timing.Timing((1.0,)))
 
 
 def test_compare_counts_warmup_and_rounds():
     calls = []
-    found = bench.compare({n: lambda n=n: calls.append(n) for n in "ab"}, steps=2, warmup=1, rounds=3)
+    found = timing.compare({n: lambda n=n: calls.append(n) for n in "ab"}, steps=2, warmup=1, rounds=3)
     assert "".join(calls) == "ab" + "aabb" * 3
     assert {n: t.n for n, t in found.items()} == {"a": 3, "b": 3} and all(t.low > 0 for t in found.values())
 
