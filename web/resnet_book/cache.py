@@ -17,6 +17,8 @@ from pathlib import Path
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
+from resnet_lib import files
+
 LOGGER = logging.getLogger(__name__)
 STATE_FILE = "resnet_book.json"
 LIBRARY_FILES = (".py", ".json", ".mplstyle")
@@ -29,14 +31,6 @@ def library_folder():
     if spec is None or not spec.submodule_search_locations:
         raise ExtensionError("resnet_lib is not installed in this environment: pip install -e .")
     return Path(list(spec.submodule_search_locations)[0])
-
-
-def home_folder():
-    """Where data/ and _build/runs lie; agrees with resnet_lib.data.home() without importing torch."""
-    if os.environ.get("RESNET_LIB_HOME"):
-        return Path(os.environ["RESNET_LIB_HOME"])
-    parent = library_folder().parent
-    return parent if (parent / "_config.yml").is_file() else Path.cwd()
 
 
 def run_files(home):
@@ -96,7 +90,7 @@ class ExecutionCache:
     def start(self, app):
         # Kernels inherit this: widgets then make frames that need no kernel.
         os.environ["RESNET_LIB_BOOK"] = "1"
-        self.home = home_folder()
+        self.home = files.home()
         self.file = Path(app.doctreedir) / STATE_FILE
         self.before = _read_state(self.file)
         self.key = execution_key(library_folder(), self.home)
