@@ -21,7 +21,7 @@ from ..timing import repeat, stretch
 SLOW_STEP = 2.0  # seconds; where a step takes longer, the loader hides behind it and is not searched
 
 
-class Pictures(Dataset):
+class OneByOne(Dataset):
     """Training pictures as torchvision's data sets keep them, (N, H, W, C) bytes, turned into PIL one by one."""
 
     def __init__(self, images: ImageSet, transform):
@@ -83,7 +83,7 @@ class Loop:
         self.model = torch.compile(self.net) if self.execution.compile else self.net
         self.optimizer = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum,
                                          weight_decay=recipe.weight_decay)
-        self.dataset = Pictures(images, transform(images, recipe))
+        self.dataset = OneByOne(images, transform(images, recipe))
         self.at, self.loss = 0, float("nan")
         self.use_workers(workers)
 
@@ -131,7 +131,7 @@ class D2L:
         from d2l import torch as d2l
         from torchvision import transforms as T
 
-        dataset = Pictures(images, T.Compose([T.Resize((size, size)), T.ToTensor()]))
+        dataset = OneByOne(images, T.Compose([T.Resize((size, size)), T.ToTensor()]))
 
         class Data(d2l.DataModule):
             def get_dataloader(self, train):
