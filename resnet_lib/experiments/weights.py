@@ -11,7 +11,6 @@ import torch.nn as nn
 
 from .. import nets
 from ..files import home, write_atomically
-from ..nets import deepen
 from ..records import Record, RecordError
 
 
@@ -53,9 +52,8 @@ def load(record: Record, path: str | Path | None = None) -> nn.Module:
     if recipe_id != record.recipe_id:
         raise RecordError(f"{path}: these are the weights of run {recipe_id[:8]}, and the record of {name} is of run "
                           f"{record.recipe_id[:8]}. Delete the file and record the run again")
-    net = nets.build(record.net)
-    if record.recipe.get("deepen_to"):
-        deepen.grow(net, record.recipe["deepen_to"], torch.zeros(2, record.net.get("in_channels", 3), 8, 8))
+    deeper = record.recipe.get("deepen_to")  # a net that grew has the names of one that was built so deep
+    net = nets.build(record.net | ({"depth": deeper} if deeper else {}))
     net.load_state_dict(state)
     return net.eval()
 

@@ -42,6 +42,14 @@ def test_a_residual_net_deepens_exactly_in_both_modes(shortcut):
         assert torch.equal(net(pictures()), deep(pictures()))
 
 
+@pytest.mark.parametrize("residual, shortcut", [(True, "A"), (True, "B"), (False, "A")])
+def test_a_net_that_grew_has_the_names_and_shapes_of_one_built_so_deep(residual, shortcut):
+    spec = {"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4, "shortcut": shortcut}
+    grown, built = deepen.deepen(nets.build(spec), 20, pictures()), nets.build(spec | {"depth": 20})
+    built.load_state_dict(grown.state_dict())  # which weights.load relies on
+    assert built.spec == grown.spec and torch.equal(built.eval()(pictures()), grown.eval()(pictures()))
+
+
 def test_old_layers_get_the_same_gradients_and_new_ones_can_learn():
     net = trained(True)
     deep = deepen.deepen(net, 20)
