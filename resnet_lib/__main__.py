@@ -7,6 +7,7 @@ import shutil
 import sys
 
 from . import __version__, options
+from .wording import duration
 
 FINISHED, FAILED, UNFINISHED = 0, 2, 3
 
@@ -102,7 +103,8 @@ def _recorded(name: str, tier: str) -> str:
 
 
 def _list_missing(args) -> int:
-    from . import estimates, queue, records
+    from . import records
+    from .experiments import estimates, queue
 
     groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))
     executions = queue.executions(lambda usual: options.execution(args, usual))
@@ -115,7 +117,7 @@ def _list_missing(args) -> int:
                       for left in group if left.job)
         total += seconds
         job = group[0].job
-        takes = (group[0].state if job is None else f"about {records.duration(seconds)}" if job.recipe else
+        takes = (group[0].state if job is None else f"about {duration(seconds)}" if job.recipe else
                  "counted, not trained")
         first = group[0].item
         print(f"{k:2}. {first.experiment}, {first.tier}: {len(group)} run{'s' * (len(group) > 1)}, {takes}")
@@ -127,15 +129,15 @@ def _list_missing(args) -> int:
     if not groups:
         print(f"nothing is missing: all {'these runs' if args.only else 'runs of the two tiers'} are recorded")
     elif trained:
-        print(f"About {records.duration(total)} in all, one run at a time: seconds per step of each net, batch and "
+        print(f"About {duration(total)} in all, one run at a time: seconds per step of each net, batch and "
               f"execution as measured here, times the steps that are left; {estimates.cache()} keeps them. "
               f"python -m resnet_lib queue does it all")
     return FINISHED
 
 
 def _run(args) -> int:
-
-    from . import experiments, queue, records
+    from . import experiments, records
+    from .experiments import queue
 
     _, tier = experiments.get(args.experiment, args.tier)
     variants = args.variants.split(",") if args.variants else None
@@ -162,7 +164,7 @@ def _run(args) -> int:
         error = record.final.get("train_error")
         numbers = "" if error is None else (f"  train error {100 * error:5.1f} %  test error "
                                             f"{100 * record.final['test_error']:5.1f} %")
-        print(f"{record.variant}-s{record.seed}{numbers}  {record.recipe_id[:8]}  {records.duration(record.seconds)}")
+        print(f"{record.variant}-s{record.seed}{numbers}  {record.recipe_id[:8]}  {duration(record.seconds)}")
         if args.record or args.record_unfinished:
             queue.record(job)
             print(f"  recorded in {job.recorded()}")
@@ -174,7 +176,8 @@ def _run(args) -> int:
 
 
 def _record_unfinished(job) -> None:
-    from . import queue, records
+    from . import records
+    from .experiments import queue
 
     record = queue.unfinished_record(job)
     if record is None:
@@ -186,7 +189,7 @@ def _record_unfinished(job) -> None:
 
 
 def _queue(args) -> int:
-    from . import queue, recorder
+    from .experiments import queue, recorder
 
     if args.ask:
         print(getattr(recorder, args.ask)())
@@ -216,7 +219,8 @@ def _queue(args) -> int:
 
 
 def _control(args) -> int:
-    from . import controls, experiments
+    from . import experiments
+    from .experiments import controls
 
     if args.name is None:
         for control in controls.CONTROLS:
@@ -259,7 +263,9 @@ def _env(_args) -> int:
     import torch
 
     from . import data
-    from .recipe import environment, Execution
+    from .files import home
+    from .machine import environment
+    from .recipe import Execution
 
     facts = environment(Execution().resolve())
     print(f"resnet_lib {__version__}; " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()))
@@ -267,7 +273,7 @@ def _env(_args) -> int:
           + ("" if torch.cuda.is_available() else "; no CUDA GPU"))
     for name in data.NAMES:
         print(f"data: {data.TITLES[name]}: {'here' if data.available(name) else 'not here (make data)'}")
-    print(f"home: {data.home()}, {shutil.disk_usage(data.home()).free / 2**30:.0f} GiB free")
+    print(f"home: {home()}, {shutil.disk_usage(home()).free / 2**30:.0f} GiB free")
     return FINISHED
 
 
@@ -275,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
-    from .runner import RunError
+    from .experiments.runner import RunError
 
     commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench,
                  "data": _data, "env": _env}

@@ -1,7 +1,7 @@
 """Building blocks: shortcuts A, B, C and the blocks of He et al. 2015 (1512.03385) and 2016 (1603.05027).
 
 Every block maps ``(N, c_in, H, W)`` to ``(N, width * expansion, H / stride, W / stride)``.
-Attribute names are torchvision's, so its ``state_dict`` loads unchanged (tests/test_nets.py).
+Attribute names are torchvision's, so its ``state_dict`` loads unchanged (test_nets.py).
 """
 
 import torch

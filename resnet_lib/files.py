@@ -1,9 +1,17 @@
-"""Writing files so that a reader never sees half of one, checking what is read against a schema, data inside a page."""
+"""Where files lie, writing them so that a reader never sees half of one, checking what is read, data inside a page."""
 
 from functools import cache
 from pathlib import Path
 import json
 import os
+
+
+def home() -> Path:
+    """The folder that holds data/ and _build/: $RESNET_LIB_HOME, else the book's root, else here."""
+    if chosen := os.environ.get("RESNET_LIB_HOME"):
+        return Path(chosen)
+    book = Path(__file__).resolve().parent.parent
+    return book if (book / "_config.yml").exists() else Path.cwd()
 
 
 def write_atomically(path: Path, write) -> None:

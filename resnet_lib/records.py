@@ -14,10 +14,10 @@ from pathlib import Path
 import json
 import subprocess
 
-from . import __version__, train
-from .data import TITLES, home
-from .files import schema_problem, write_atomically
+from . import __version__, identity
+from .files import home, schema_problem, write_atomically
 from .recipe import Recipe
+from .wording import TITLES, duration
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 SCHEMA_VERSION = 1
@@ -60,7 +60,7 @@ class Record:
     commit: str = "unknown"
     dirty: bool = True
     schema: int = SCHEMA_VERSION
-    semantics: int | None = field(default_factory=lambda: train.SEMANTICS)  # so that a stale record can say why
+    semantics: int | None = field(default_factory=lambda: identity.SEMANTICS)  # so that a stale record can say why
     live: bool = field(default=False, compare=False)  # by which store it was read from; not written
 
     @property
@@ -157,13 +157,6 @@ def describe_data(identity: dict) -> str:
     return text
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people write them: "54 s", "12 min", "3.4 h"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 @lru_cache(maxsize=1)
 def commit() -> tuple[str, bool]:
     """(commit of the code, whether it had uncommitted changes); the version where git does not hold the code."""
@@ -203,9 +196,9 @@ def read(path: str | Path, live: bool = False) -> Record:
             Recipe(**record.recipe)  # only valid values
     except (TypeError, ValueError) as error:
         raise RecordError(f"{path}: {error}. Delete the file and run the experiment again") from error
-    if record.recipe_id != train.run_id(record.net, record.recipe, record.data):
+    if record.recipe_id != identity.run_id(record.net, record.recipe, record.data):
         raise StaleRecord(f"{path}: stale: {_why_stale(record)}. Run the experiment again")
-    record.semantics = train.SEMANTICS  # the id says so, also where the field is older than the record
+    record.semantics = identity.SEMANTICS  # the id says so, also where the field is older than the record
     if record.finished == path.name.endswith(UNFINISHED):
         raise RecordError(f"{path}: the run {'is' if record.finished else 'was'} {record.progress}, so its name must "
                           f"{'not ' * record.finished}end in {UNFINISHED}")
@@ -213,12 +206,12 @@ def read(path: str | Path, live: bool = False) -> Record:
 
 
 def _why_stale(record: Record) -> str:
-    now = train.SEMANTICS
+    now = identity.SEMANTICS
     if record.semantics is None:
         return (f"its id is not that of its net, recipe and data under the present mathematics (SEMANTICS {now} in "
-                f"resnet_lib/train.py), or the file was edited")
+                f"resnet_lib/identity.py), or the file was edited")
     if record.semantics != now:
-        return f"it was made under SEMANTICS {record.semantics}, and resnet_lib/train.py now has {now}"
+        return f"it was made under SEMANTICS {record.semantics}, and resnet_lib/identity.py now has {now}"
     return (f"its id is not that of its net, recipe and data, though SEMANTICS is {now} as it was then: the file was "
             f"edited, or a default changed")
 

@@ -19,7 +19,7 @@ import re
 import statistics
 from dataclasses import dataclass
 
-from .wording import DATA_NAMES, duration, is_error, number, sign, spread
+from .wording import TITLES, duration, is_error, number, sign, spread
 
 ABOUT_RUNS = ("seconds", "seeds", "data", "n_train", "n_test", "device", "date")
 MODIFIERS = ("std", "seeds")
@@ -195,7 +195,7 @@ def _about(field, target, records):
         raise ValueProblem(f"{target} has more than one {field}: {', '.join(map(str, sorted(answers)))}")
     answer = answers.pop()
     if field == "data":
-        return DATA_NAMES.get(answer, answer)
+        return TITLES.get(answer, answer)
     return f"{answer:,}" if isinstance(answer, int) else str(answer)
 
 
@@ -225,7 +225,7 @@ def declared(expression, experiments, data=True):
     if data and field in ("data", "n_train", "n_test"):
         identity = experiments.job(parts[0], parts[1], variant).identity
         answer = identity["name" if field == "data" else field]
-        text = DATA_NAMES.get(answer, answer) if field == "data" else f"{answer:,}"
+        text = TITLES.get(answer, answer) if field == "data" else f"{answer:,}"
         return Shown(text, origin.replace("declared", "as they lie here"))
     name = "steps" if field == "step" else field  # the last step of a finished run
     known = changes.get(name, getattr(tier.recipe, name, None))

@@ -4,7 +4,7 @@ Nothing heavy is imported: the build of the book reads this module too.
 """
 
 NBSP = "\u00a0"
-DATA_NAMES = {
+TITLES = {  # of data sets
     "digits": "scikit-learn’s digits",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -41,14 +41,16 @@ def spread(field, value):
 
 
 def duration(seconds):
-    """Seconds as '54 s', '2 min 54 s' or '1 h 20 min'."""
+    """Seconds as '54 s', '2 min 54 s', from ten minutes on as '12 min' or '1 h 20 min'."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds}{NBSP}s"
-    if seconds < 3600:
+    if seconds < 600:
         rest = f" {seconds % 60}{NBSP}s" if seconds % 60 else ""
         return f"{seconds // 60}{NBSP}min{rest}"
     minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes}{NBSP}min"
     rest = f" {minutes % 60}{NBSP}min" if minutes % 60 else ""
     return f"{minutes // 60}{NBSP}h{rest}"
 

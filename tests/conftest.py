@@ -11,9 +11,9 @@ import torch
 
 from resnet_lib import experiments
 from resnet_lib.data import ImageSet
-from resnet_lib.declared import Tier, Variant
+from resnet_lib.experiments.declare import Tier, Variant
+from resnet_lib.experiments.reference import DEGRADATION
 from resnet_lib.recipe import Execution, Recipe
-from resnet_lib.systems import DEGRADATION
 
 ROOT = Path(__file__).resolve().parent.parent
 

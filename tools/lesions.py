@@ -1,4 +1,4 @@
-"""The data files of the page lesion_lab.md, from kept weights: python tools/lesions.py
+"""The data files of the page pages/lesion_lab.md, from kept weights: python tools/lesions.py
 
 data/lesions/clothes.json: what all lesioned nets of the experiment "lesions" answer, seed 0 (minutes on one core).
 data/lesions/seeds.json: how many pictures the nets of all seeds call right without one block.
@@ -17,7 +17,10 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from resnet_lib import data, experiments, lesions, quantize, records, weights  # noqa: E402
+from resnet_lib import data, experiments, records  # noqa: E402
+from resnet_lib.experiments import weights  # noqa: E402
+from resnet_lib.files import home  # noqa: E402
+from resnet_lib.lab import lesions, quantize  # noqa: E402
 
 FOLDER = ROOT / "data" / "lesions"
 TIER = "short"
@@ -37,8 +40,8 @@ def recorded(experiment: str, variant: str, seed: int = 0) -> records.Record:
 def origin(record: records.Record) -> dict:
     """Where a net comes from, for readers of the data file."""
     path = weights.recorded_path(record)
-    return {"record": str(records.recorded_path(record).relative_to(data.home())), "recipe_id": record.recipe_id,
-            "weights": str(path.relative_to(data.home())), "commit": record.commit, "dirty": record.dirty,
+    return {"record": str(records.recorded_path(record).relative_to(home())), "recipe_id": record.recipe_id,
+            "weights": str(path.relative_to(home())), "commit": record.commit, "dirty": record.dirty,
             "date": record.segments[-1]["date"], "test_error": record.final["test_error"],
             "provenance": record.provenance()}
 

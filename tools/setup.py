@@ -267,7 +267,7 @@ def build_book(python: Path, arguments: list[str]) -> int:
         for report in reports:
             say(f"a cell failed, see {report}")
         return status
-    status = run([python, ROOT / "tools" / "check_site.py", "--static"])
+    status = run([python, ROOT / "tools" / "web" / "check_site.py", "--static"])
     checks = "its checks failed, see above" if status else "checks passed"
     say(f"{BUILD / 'html' / 'index.html'} built in {time.time() - start:.0f} s; {checks}")
     return status
@@ -328,7 +328,7 @@ def main(argv: list[str]) -> int:
         "book": lambda: build_book(python, arguments),
         "test": lambda: run([python, "-m", "pytest", *arguments]),
         "fast": lambda: run([python, "-m", "pytest", "-m", "not slow and not browser", *arguments]),
-        "notebooks": lambda: run([python, ROOT / "tools" / "notebooks.py", *arguments]),
+        "notebooks": lambda: run([python, ROOT / "tools" / "notebooks" / "generate.py", *arguments]),
         "data": lambda: run([python, "-m", "resnet_lib", "data", *arguments]),
     }
     return jobs[command]()

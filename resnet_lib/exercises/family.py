@@ -6,8 +6,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .. import court, nets
+from .. import nets
 from ..checks import Function, Number, difference
+from ..lab import lookalikes
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -69,7 +70,7 @@ def _stages(f):
     if maps != [16, 8, 4, 2]:
         return _of_maps(maps)
     right = nn.Sequential(*(getattr(nets.resnet(18), f"layer{k}") for k in (1, 2, 3, 4)))
-    court.stir_batch_norm(right)
+    lookalikes.stir_batch_norm(right)
     try:
         made.load_state_dict(right.state_dict(), strict=True)
     except RuntimeError:

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import nn
 
-from resnet_lib import experiments, signals
+from resnet_lib import experiments
 from resnet_lib.checks import Function, Module, Number, difference
+from resnet_lib.lab import signals
 
 
 def _close(got: object, want: float) -> bool:

@@ -6,7 +6,7 @@ from torch import nn
 
 from resnet_lib.checks import check
 from resnet_lib.exercises import signals as answers
-from resnet_lib.signals import border_factor
+from resnet_lib.lab.signals import border_factor
 
 
 def wrong(verdict, fragment):

@@ -26,7 +26,7 @@ import torch
 from filelock import FileLock
 
 from resnet_lib import data
-from resnet_lib.sources import OFFICIAL, DataError, File
+from resnet_lib.data.sources import OFFICIAL, DataError, File
 
 # --- fake sets -----------------------------------------------------------------------------------
 

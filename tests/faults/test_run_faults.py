@@ -253,8 +253,9 @@ def test_cuda_where_there_is_none(tmp_path):
 
 LITTLE_ROOM = """
 import resource, sys
-from resnet_lib import experiments, parallel, train
+from resnet_lib import experiments, train
 from resnet_lib.__main__ import main
+from resnet_lib.experiments import parallel
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 before = resource.getrlimit(resource.RLIMIT_AS)
 # the first step of ResNet-18 at 96 x 96 needs more

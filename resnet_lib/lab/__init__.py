@@ -1,0 +1,1 @@
+"""Measurements of single chapters: each module is one idea, and nothing that trains needs it."""

@@ -1,0 +1,58 @@
+"""Nets of published systems, rebuilt: ResNet-18 for small pictures, d2l's, Keras' example, the small one for digits."""
+
+import torch.nn as nn
+
+from ..blocks import BasicBlock, LinearResidual, conv3x3
+from .base import ResNet, cifar_stages, finish
+from .imagenet import resnet18_stages
+
+
+def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True, width: int = 64,
+                   blocks: int = 2) -> ResNet:
+    """ResNet-18 with a 3×3/1 stem; ``pool`` keeps the 3×3/2 max-pooling of the ImageNet net.
+
+    ``width``: channels of the stem and the first stage, 64 in ResNet-18; the others have 2, 4 and 8 times as many.
+    ``blocks``: in each stage, two in ResNet-18; with one it is ResNet-10.
+    """
+    for name, value in (("width", width), ("blocks", blocks)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+    stages = resnet18_stages(width=width, blocks=blocks)
+    net = ResNet(conv3x3(in_channels, width), stages, 8 * width, num_classes, pool=pool)
+    return finish(net, "cifar_resnet18", num_classes=num_classes, in_channels=in_channels, pool=pool, width=width,
+                  blocks=blocks)
+
+
+def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """ResNet-18 as the d2l book builds it: biases on all convolutions (+4,800 parameters) and no
+    batch norm on the shortcuts (−1,792)."""
+    stem = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=True)
+    stages = resnet18_stages(bias=True, shortcut_norm=False)
+    return finish(ResNet(stem, stages, 512, num_classes, pool=True), "d2l_resnet18", num_classes=num_classes,
+                   in_channels=in_channels)
+
+
+def keras_v1(depth: int = 20, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+    """The 6n + 2 net of Keras' CIFAR-10 example: biased convolutions, bare 1×1 projections, BN ε 1e-3
+    and momentum 0.99 (0.01 in PyTorch's convention).
+
+    Keras pads stride-2 convolutions on the right and bottom only; here the padding is symmetric, as
+    in PyTorch. The weights that multiply a border therefore differ from the original.
+    """
+    stages = cifar_stages(BasicBlock, depth, 16, shortcut="B", bias=True, shortcut_norm=False)
+    net = ResNet(conv3x3(in_channels, 16, bias=True), stages, 64, num_classes)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps, module.momentum = 1e-3, 0.01
+    return finish(net, "keras_v1", depth=depth, num_classes=num_classes, in_channels=in_channels)
+
+
+def mnist_simple(num_classes: int = 10, norm: bool = False) -> nn.Sequential:
+    """The small residual system for 28×28 gray pictures: 42,790 parameters, no batch norm.
+
+    ``norm`` puts batch norm and ReLU inside its two blocks (+190 parameters)."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.ReLU(), LinearResidual(20, 30, norm),
+        nn.Conv2d(20, 15, 3), nn.MaxPool2d(2), nn.ReLU(), LinearResidual(15, 30, norm),
+        nn.Flatten(), nn.Linear(375, num_classes))
+    return finish(net, "mnist_simple", num_classes=num_classes, norm=norm)

@@ -1,0 +1,310 @@
+"""`Run`: the loop, which can stop and go on anywhere, and its checkpoints."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import data, identity, probes
+from ..files import write_atomically
+from ..machine import environment, peak_memory
+from ..nets import deepen, init_weights
+from ..recipe import Execution, Recipe
+from .optim import keep_momentum, load_optimizer, make_optimizer
+from .update import Counter, Graphs, Update, exact_float32, set_backend
+
+PADDING = {"crop_flip": 4, "flip": 0}  # 4: He15 §4.2
+EVAL_BATCH = 1000
+NEW_KERNELS = 10_000  # added to a run's seed where its net grows, so that new kernels are not the first ones again
+STATE = ("recipe_id", "spec", "recipe", "data", "semantics", "at", "net", "optimizer", "generator", "counter", "rows",
+         "probes", "segments")
+
+
+class Run:
+    """One training run. Iterating yields a row (dict) every ``recipe.eval_every`` steps.
+
+    ``net`` is initialized as the recipe says, moved to the device and trained in place. ``images`` is
+    a `data.ImageSet`. All randomness comes from one CPU generator seeded with ``recipe.seed``, so the
+    same seed draws the same weights, orders and crops on every device.
+
+    ``train_error`` in a row is the mean over the (augmented) batches since the last row, in training
+    mode; ``test_error`` is a pass in evaluation mode; the last row adds ``train_error_eval``, a pass
+    over the training set in evaluation mode without augmentation. `Recipe.mirrored` adds ``test_error_mirrored``,
+    `evaluate` with each picture's mirror image. All are fractions.
+    """
+
+    def __init__(self, net: nn.Module, images: data.ImageSet, recipe: Recipe, execution: Execution | None = None):
+        self.images, self.recipe, self.execution = images, recipe, execution or Execution()
+        self.device = self.execution.resolve()
+        net = net.cpu()  # where the generator draws
+        self.spec = identity.spec_of(net, with_weights=recipe.init == "keep")
+        self.recipe_id = identity.run_id(self.spec, recipe.to_json(), images.identity())
+        set_backend(self.execution, self.device)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.format = torch.channels_last if self.execution.channels_last else torch.contiguous_format
+        if recipe.deepen_to:
+            deepen.new_blocks(net, recipe.deepen_to)  # an error now, not in the middle of the run
+        init_weights(net, recipe.init, self.generator)
+        self.net = net.to(self.device, memory_format=self.format)
+        self._norms = []  # of the weights the net begins with, also where a checkpoint is loaded later
+        if recipe.fixed_norm:
+            kernels = [m.weight for m in self.net.modules() if isinstance(m, nn.Conv2d)]
+            self._norms = [(w, w.detach().norm()) for w in kernels]
+        self.optimizer = make_optimizer(self.net, recipe, self.execution)
+        self._load_images()
+        self.at = 0  # finished steps
+        self.rows: list[dict] = []
+        self.probes: list[dict] = []
+        self.segments: list[dict] = []
+        self._open_segment: dict | None = None
+        self._seconds = 0.0  # of the open segment, not rounded: a step may take less than a millisecond
+        self._counter = Counter(self.device)
+        self._update = self._make_update()
+        self._stream = None
+        if self.device.type == "cuda" and (self.execution.graphs or self.execution.interleave > 1):
+            self._stream = torch.cuda.Stream()
+            self._stream.wait_stream(torch.cuda.current_stream())  # for the weights and pictures
+
+    def _make_update(self) -> Update | Graphs:
+        update = Update(self.net, self.optimizer, self._counter, self._batch, self.execution, self.device,
+                        self._norms)
+        return Graphs(update) if self.execution.graphs else update
+
+    def _on_stream(self):
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    def _load_images(self) -> None:
+        """Everything to the device once, as uint8; the mean picture is padded like the pictures."""
+        to, images = self.device, self.images
+        self.n_train = round(len(images.train_y) * (1 - self.recipe.validation))
+        if self.recipe.normalize == "pixel_mean":
+            mean = data.pixel_mean(images.train_x[: self.n_train])
+        else:
+            mean = torch.zeros(images.train_x.shape[1:])
+        self._mean = mean.to(to)
+        self._train_x, self._train_y = images.train_x.to(to), images.train_y.to(to)
+        self._test_x, self._test_y = images.test_x.to(to), images.test_y.to(to)
+        if self.recipe.augment != "none":
+            padding = PADDING[self.recipe.augment]
+            self._padded = data.pad(self._train_x[: self.n_train], padding)
+            self._padded_mean = data.pad(self._mean[None], padding)
+        self.batches_per_epoch = math.ceil(self.n_train / self.recipe.batch)
+
+    def _normalize(self, x: Tensor, mean: Tensor) -> Tensor:
+        """uint8 pictures -> float32 as the recipe wants them, minus ``mean`` (in [0, 1] units)."""
+        x = x.to(torch.float32) / 255
+        x = x * 2 - 1 if self.recipe.normalize == "symmetric" else x - mean
+        return x.contiguous(memory_format=self.format)
+
+    def _draw_epoch(self) -> None:
+        """The plan of one epoch, drawn on the CPU in one go: a row of indices, with crops also dy, dx and flip."""
+        self._epoch_start = self.generator.get_state()
+        n = self.n_train
+        order = torch.randperm(n, generator=self.generator) if self.recipe.shuffle else torch.arange(n)
+        padding = PADDING.get(self.recipe.augment)
+        crops = () if padding is None else data.draw_crops(n, padding, self.generator)
+        self._plan = torch.stack([order, *(t.to(torch.int64) for t in crops)]).to(self.device)
+
+    def _step_plan(self) -> Tensor:
+        start = self.at % self.batches_per_epoch * self.recipe.batch
+        return self._plan[:, start: start + self.recipe.batch]
+
+    def _batch(self, plan: Tensor) -> tuple[Tensor, Tensor]:
+        index = plan[0]
+        if self.recipe.augment == "none":
+            return self._normalize(self._train_x[index], self._mean), self._train_y[index]
+        _, dy, dx, flip = plan
+        size = self._train_x.shape[-1]
+        x = data.crop_flip(self._padded, index, dy, dx, flip.bool(), size)
+        # padding the mean with zeros, like the pictures, is the same as padding after the subtraction
+        mean = data.crop_flip(self._padded_mean, torch.zeros_like(index), dy, dx, flip.bool(), size)
+        return self._normalize(x, mean), self._train_y[index]
+
+    def step(self) -> None:
+        """One update: batch, loss, gradients, optimizer. It waits for the device once an epoch, for its plan."""
+        set_backend(self.execution, self.device)  # another run of this process may have set its own
+        with self._on_stream():
+            if self.at % self.batches_per_epoch == 0:
+                self._draw_epoch()
+            if self.recipe.deepen_to and self.at == self.recipe.deepen_at:
+                self._grow()
+            plan = self._step_plan()
+            self._update(plan, self.recipe.lr_at(self.at))
+        self._counter.seen += plan.shape[1]
+        self.at += 1
+
+    def _grow(self) -> None:
+        """Make the net deeper, its function and the momentum of its old layers kept (`deepen.grow`)."""
+        x = self._normalize(self._train_x[: min(EVAL_BATCH, self.n_train)], self._mean)
+        with exact_float32(self.device):
+            # a generator of its own: the run's is drawn from once an epoch, and a resumed run draws that again
+            generator = torch.Generator().manual_seed(NEW_KERNELS + self.recipe.seed)
+            deepen.grow(self.net, self.recipe.deepen_to, x, generator)
+        self.net.to(self.device, memory_format=self.format)
+        grown = make_optimizer(self.net, self.recipe, self.execution)
+        keep_momentum(self.optimizer, grown)
+        self.optimizer = grown
+        self._update = self._make_update()
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor, y: Tensor, mirrored: bool = False) -> tuple[float, float | None]:
+        """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation.
+
+        ``mirrored``: the probabilities are the mean of those for a picture and for its mirror image.
+        """
+        counter = Counter(self.device)
+        self.net.eval()
+        with self._on_stream(), exact_float32(self.device):
+            for start in range(0, len(y), EVAL_BATCH):
+                here = slice(start, start + EVAL_BATCH)
+                pictures = self._normalize(x[here], self._mean)
+                logits = self.net(pictures)
+                if mirrored:  # a sum of probabilities, in logarithms; the constant drops out in cross_entropy
+                    both = logits, self.net(pictures.flip(-1))
+                    logits = torch.logaddexp(*(F.log_softmax(z, dim=1) for z in both))
+                counter.add(logits, y[here], F.cross_entropy(logits, y[here]))
+            counter.seen = len(y)
+            found = counter.read()
+        self.net.train()
+        return found
+
+    def _row(self) -> dict:
+        row: dict = {"step": self.at, "epoch": round(self.at / self.batches_per_epoch, 4),
+                     "lr": self.recipe.lr_at(self.at - 1)}
+        row["train_error"], row["train_loss"] = self._counter.read()
+        row["test_error"], row["test_loss"] = self.evaluate(self._test_x, self._test_y)
+        if self.recipe.mirrored:
+            found = self.evaluate(self._test_x, self._test_y, mirrored=True)
+            row["test_error_mirrored"], row["test_loss_mirrored"] = found
+        if self.recipe.validation:
+            held = slice(self.n_train, None)
+            row["validation_error"], row["validation_loss"] = self.evaluate(self._train_x[held], self._train_y[held])
+        if self.done:
+            train = slice(0, self.n_train)
+            row["train_error_eval"], row["train_loss_eval"] = self.evaluate(self._train_x[train], self._train_y[train])
+        self._counter.reset()
+        return row
+
+    def _probe_if_due(self) -> None:
+        if self.at in self.recipe.probe_steps and all(p["step"] != self.at for p in self.probes):
+            here = slice(0, min(self.recipe.batch, self.n_train))  # the same pictures every time
+            x = self._normalize(self._train_x[here], self._mean)
+            with exact_float32(self.device):
+                self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self._train_y[here])})
+
+    @property
+    def done(self) -> bool:
+        return self.at >= self.recipe.steps
+
+    def _segment(self) -> dict:
+        """The stretch of this run that this process has trained; opened by its first step."""
+        if self._open_segment is None:
+            self._open_segment = {"from_step": self.at, "seconds": 0.0,
+                                  "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+                                  "execution": asdict(self.execution), **environment(self.device)}
+            self.segments.append(self._open_segment)
+            self._seconds = 0.0
+            if self.device.type == "cuda" and self.execution.interleave == 1:
+                torch.cuda.reset_peak_memory_stats()  # of several runs in turn, the peak is that of the process
+        return self._open_segment
+
+    def advance(self) -> dict | None:
+        """One step with its probes and its row: the row where one is due, else None."""
+        segment, start = self._segment(), perf_counter()
+        row = None
+        with self._on_stream():
+            if self.at == 0:
+                self.net.train()
+                self._probe_if_due()
+            self.step()
+            self._probe_if_due()
+            if self.at % self.recipe.eval_every == 0 or self.done:
+                row = self._row()
+                self.rows.append(row)
+        self._seconds += perf_counter() - start
+        segment["seconds"] = round(self._seconds, 3)
+        if row is not None:
+            segment["peak_memory"] = peak_memory(self.device)
+        return row
+
+    def __iter__(self) -> Iterator[dict]:
+        while not self.done:
+            row = self.advance()
+            if row is not None:
+                yield row
+
+    def state_dict(self) -> dict:
+        """All that is needed to go on elsewhere: tensors and plain Python values only."""
+        if self._stream is not None:
+            self._stream.synchronize()
+        mid_epoch = self.at % self.batches_per_epoch != 0
+        return {"recipe_id": self.recipe_id, "spec": self.spec, "recipe": self.recipe.to_json(),
+                "data": self.images.identity(), "semantics": identity.SEMANTICS, "at": self.at,
+                "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
+                # mid-epoch the state before the epoch's draw, so that the same order is drawn again
+                "generator": self._epoch_start if mid_epoch else self.generator.get_state(),
+                "counter": self._counter.state(),
+                "rows": list(self.rows), "probes": list(self.probes), "segments": [dict(s) for s in self.segments]}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from ``state``; ValueError names what differs if it belongs to another run."""
+        missing = [key for key in STATE if key not in state] if isinstance(state, dict) else STATE
+        if missing:
+            raise ValueError(f"this is not a checkpoint of a run: it lacks {', '.join(missing)}")
+        if state["recipe_id"] != self.recipe_id:
+            raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
+                             f"made for, or start anew without --resume")
+        if self.recipe.deepen_to and self.at <= self.recipe.deepen_at < state["at"]:
+            self._grow()  # for its shape; the weights come from the state
+        self.net.load_state_dict(state["net"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.at = state["at"]
+        self.generator.set_state(state["generator"].cpu())
+        if self.at % self.batches_per_epoch:
+            self._draw_epoch()
+        self._counter.restore(state["counter"])
+        self._update = self._make_update()  # captured graphs would go on with the old momentum
+        self.rows, self.probes, self.segments = list(state["rows"]), list(state["probes"]), list(state["segments"])
+        self._open_segment = None
+
+    def _difference(self, state: dict) -> str:
+        mine = {"spec": self.spec, "recipe": self.recipe.to_json(),
+                "data": self.images.identity(), "semantics": identity.SEMANTICS}
+        found = []
+        for part, ours in mine.items():
+            theirs = state[part]
+            if not isinstance(ours, dict) or not isinstance(theirs, dict):
+                ours, theirs = {part: ours}, {part: theirs}
+            found += [f"{key} {theirs.get(key)!r} there, {ours.get(key)!r} here"
+                      for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
+        return "; ".join(found[:4]) or "no recipe in it"
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one file, atomically."""
+        write_atomically(Path(path), lambda file: torch.save(self.state_dict(), file))
+
+    def load(self, path: str | Path) -> None:
+        """Read what `save` wrote. ValueError for a file that is not a checkpoint of this run."""
+        self.load_state_dict(read_checkpoint(path))
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The state in a file that `Run.save` wrote, on the CPU; ValueError, with the way out, where that fails."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, and --resume "
+                         f"without a file finds them") from None
+    except OSError:
+        raise
+    except Exception as error:  # a truncated zip, a pickle with code in it, another format
+        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and run "
+                         f"again without --resume") from error

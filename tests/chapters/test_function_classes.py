@@ -1,0 +1,67 @@
+"""What the chapter on function classes says of its runs, on the data that lie here and on the digits."""
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_lib import experiments, nets, plots, probes
+from resnet_lib.nets import deepen
+
+pytestmark = pytest.mark.slow
+NETS = ("residual-56", "residual-20", "plain-20")
+GROWN = ["plain-20-to-56", "plain-8-to-56", "residual-20-to-56"]
+
+
+@pytest.fixture(scope="module", params=["data that lie here", "digits"])
+def runs(request, tmp_path_factory):
+    """The runs of the chapter with their controls, and the trained net of 20 layers of each kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "digits":
+            patch.setenv("RESNET_LIB_HOME", str(tmp_path_factory.mktemp("digits")))
+        found = experiments.run("degradation", "quick", (0, 1), ["plain-20", "plain-56", "residual-20", "residual-56"])
+        found += experiments.run("function_classes", "quick", None, GROWN)
+        trained = {v: experiments.trained("degradation", "quick", v) for v in NETS}
+        pictures = experiments.job("degradation", "quick", "plain-20").pictures.load()
+    x = pictures.train_x.float() / 255
+    return plots.by_variant(found), trained, x - x.mean(0)
+
+
+def mean(runs, variant, step=192, field="train_error"):
+    return 100 * np.mean([next(row[field] for row in r.rows if row["step"] == step) for r in runs[0][variant]])
+
+
+def test_the_same_class_begun_at_the_identity_trains_much_better(runs):
+    assert mean(runs, "plain-8-to-56") < mean(runs, "plain-56") - 8
+
+
+def test_the_deepened_residual_net_keeps_its_gain_and_the_plain_one_loses_some(runs):
+    assert abs(mean(runs, "residual-20-to-56") - mean(runs, "residual-20")) < 8
+    assert mean(runs, "plain-20-to-56", 120) > mean(runs, "plain-20", 120) + 2
+    assert mean(runs, "plain-20-to-56") < mean(runs, "plain-56")
+
+
+def test_a_part_of_the_training_error_of_plain_56_is_optimization_error(runs):
+    assert mean(runs, "plain-56", field="train_error_eval") > mean(runs, "plain-20", field="train_error_eval") + 5
+
+
+@torch.no_grad()
+def test_trained_nets_deepen_as_the_chapter_says(runs):
+    _, trained, x = runs
+    for name, exact in (("residual-20", True), ("plain-20", False)):
+        net = trained[name]
+        deep = deepen.deepen(net, 56, x[:512])
+        for training in (False, True):  # in this order: training mode moves the statistics of evaluation mode
+            a, b = net.train(training)(x[512:1024]), deep.train(training)(x[512:1024])
+            assert torch.equal(a, b) == exact
+            assert training or (a - b).norm() / a.norm() < 1e-4
+
+
+def test_residual_branches_are_smaller_in_the_deeper_net_and_do_not_all_shrink(runs):
+    _, trained, x = runs
+    ended = {v: probes.block_changes(trained[v], x[:256]) for v in ("residual-20", "residual-56", "plain-20")}
+    median = {v: np.median([r["change"] for r in rows]) for v, rows in ended.items()}
+    assert median["residual-56"] < median["residual-20"] < median["plain-20"]
+    fresh = nets.cifar_resnet(56, width=8, in_channels=x.shape[1])
+    nets.init_weights(fresh, "he", torch.Generator().manual_seed(0))
+    begun = probes.block_changes(fresh, x[:256])
+    assert any(b["branch"] > a["branch"] for a, b in zip(begun, ended["residual-56"], strict=True))

@@ -1,0 +1,141 @@
+"""The queue in the background: alone, at the lowest priority, held and let go, killed and begun again."""
+
+from pathlib import Path
+from random import Random
+from time import sleep, time
+import json
+import os
+import signal
+
+import pytest
+
+from resnet_lib import experiments, nets, records
+from resnet_lib.__main__ import FAILED, FINISHED, main
+from resnet_lib.experiments import queue, recorder
+from resnet_lib.experiments.declare import Experiment, Tier, Variant
+from resnet_lib.recipe import Execution, Recipe
+from resnet_lib.train import Run
+from conftest import ROOT
+
+EXECUTION = Execution(device="cpu", threads=1, workers=2, checkpoint_every=0.3)
+RECIPE = Recipe(steps=1_200, batch=16, lr=0.05, drops=(), augment="none", eval_every=300)
+NET = {"name": "cifar_resnet", "depth": 8, "width": 4, "in_channels": 1}
+SMALL = {"degradation": Experiment("degradation", "?", "digits", {"paper": Tier(
+    {"plain-20": Variant({**NET, "residual": False}), "residual-20": Variant(NET)}, RECIPE, size=8, n_train=100,
+    n_test=50, execution=EXECUTION)})}
+
+
+@pytest.fixture
+def small(home, monkeypatch):
+    """A home whose queue has two runs of some seconds, in this process and in those that it starts."""
+    for name in set(experiments.EXPERIMENTS) - set(SMALL):
+        monkeypatch.delitem(experiments.EXPERIMENTS, name)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", SMALL["degradation"])
+    folder = home / "patched"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        f"sys.path[:0] = {[str(ROOT), str(ROOT / 'tests'), str(Path(__file__).parent)]!r}\n"
+        "if 'queue' in sys.argv or 'queue' in getattr(sys, 'orig_argv', []):\n"
+        "    import test_recorder\n"
+        "    from resnet_lib import experiments\n"
+        "    experiments.EXPERIMENTS.clear()\n"
+        "    experiments.EXPERIMENTS.update(test_recorder.SMALL)\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.chdir(ROOT)
+    yield home
+    if recorder.running():
+        recorder.stop()
+
+
+def wait(until, seconds=90):
+    begin = time()
+    while not until():
+        assert time() - begin < seconds, recorder.state()
+        sleep(0.05)
+
+
+def pid() -> int:
+    return json.loads(recorder._file("json").read_text())["pid"]
+
+
+def seen() -> int:
+    """A number that changes with every checkpoint."""
+    return sum(path.stat().st_mtime_ns for path in records.live_root().rglob("*.ckpt"))
+
+
+def recorded(variant: str) -> Path:
+    return records.recorded_root() / "degradation" / "paper" / f"{variant}-s0.json"
+
+
+def test_two_are_never_at_work_at_once_and_the_second_says_how_far_the_first_is(small, capsys):
+    assert main(["queue", "--state"]) == FINISHED
+    assert capsys.readouterr().out == "no queue has been worked off here\n"
+    with recorder.alone([]):
+        assert recorder.running()
+        for words in (["queue"], ["queue", "--background"]):
+            assert main(words) == FAILED
+            told = capsys.readouterr().err
+            assert "worked off here already" in told and f"process {os.getpid()}" in told and told.count("\n") == 1
+        assert recorder.pause().startswith("paused (process") and recorder.go_on().startswith("running (process")
+    assert not recorder.running() and recorder.state().startswith("not running; at ")
+
+
+def test_the_state_says_step_rate_and_time_left(small, monkeypatch):
+    clock = [1_000.0]
+    monkeypatch.setattr(recorder, "time", lambda: clock[0])
+    lefts = [left for group in queue.missing(queue.order(), print) for left in group]
+    progress = recorder.Progress(lefts)
+    first, second = (left.job.recipe_id for left in lefts)
+    progress.progress(first, 400 * 16)  # it goes on from step 400
+    for _ in range(10):
+        clock[0] += 30
+        progress.progress(first, 60 * 16)  # two steps a second
+    text = recorder.state()
+    assert "degradation/paper/plain-20-s0 step 1,000 of 1,200, 2.00 steps/s, 1\u00a0min 40\u00a0s left" in text
+    assert "0 finished, 1 waiting" in text and "residual-20" not in text
+    progress.progress(second, 16)
+    progress.ended(lefts[1].job)
+    assert "0 finished, 0 waiting" in recorder.state() and "residual-20" not in recorder.state()
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(small):
+    alone = {left: list(Run(nets.build(job.net), job.pictures.load(), job.recipe, Execution(device="cpu", threads=1)))
+             for left in ("plain-20", "residual-20")
+             for job in [experiments.job("degradation", "paper", left, 0)]}
+    said = recorder.start([])
+    assert said.startswith("running (process") and pid() != os.getpid()
+    if os.name == "posix":
+        assert os.getpriority(os.PRIO_PROCESS, pid()) == 19
+        assert os.getsid(pid()) == pid()  # its own session, or niceness would weigh against this one only
+    wait(lambda: len(list(records.live_root().rglob("*.ckpt"))) == 2)
+    sleep(Random(os.getpid()).random())
+    os.kill(pid(), signal.SIGKILL)
+    wait(lambda: not recorder.running(), 20)
+    assert not recorded("plain-20").exists()
+    recorder.start([])
+    wait(recorded("plain-20").exists), wait(recorded("residual-20").exists)
+    wait(lambda: not recorder.running(), 20)
+    for variant, rows in alone.items():
+        record = records.read(recorded(variant))
+        assert record.rows == rows and len(record.segments) >= 2
+    before = recorded("plain-20").read_bytes()
+    recorder.start([])  # with nothing left to do
+    wait(lambda: not recorder.running(), 20)
+    assert "0 waiting" in recorder.state() and recorded("plain-20").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_it_is_held_and_goes_on_and_ends_with_checkpoints(small):
+    recorder.start([])
+    wait(lambda: len(list(records.live_root().rglob("*.ckpt"))) == 2)
+    assert recorder.pause().startswith("paused (process")
+    sleep(1)  # the step that it is in, and its checkpoint
+    before = seen()
+    sleep(1)
+    assert seen() == before and recorder.running()
+    recorder.go_on()
+    wait(lambda: seen() != before)
+    assert recorder.stop().startswith("not running; at ")
+    assert list(records.live_root().rglob("*.ckpt"))  # of what was not finished
