@@ -103,7 +103,6 @@ def _recorded(name: str, tier: str) -> str:
 
 
 def _list_missing(args) -> int:
-    from . import records
     from .experiments import estimates, queue
 
     groups = queue.missing(queue.select(queue.order(), args.only), lambda line: _say(f"refused: {line}"))

@@ -125,7 +125,7 @@ def provenance(records: Sequence[Record]) -> str:
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     parts = [data, f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}", " and ".join(devices),
              " and ".join(torches), when, f"{duration(sum(r.seconds for r in records))} of training"]
-    precisions = dict.fromkeys(s["execution"]["precision"] for s in segments)
+    precisions = dict.fromkeys(_precision(s) for s in segments)
     if list(precisions) != ["float32"]:
         parts.insert(3, f"in {' and '.join(precisions)}")
     most = max(len(r.segments) for r in records)
@@ -138,9 +138,14 @@ def provenance(records: Sequence[Record]) -> str:
     return " · ".join(parts)
 
 
+def _precision(segment: dict) -> str:
+    """What a segment was computed in; the first records were of float32 and do not say so."""
+    return segment["execution"].get("precision", "float32")
+
+
 def _changes_on_the_way(record: Record) -> list[str]:
     """Where a run went on with another processor or another precision."""
-    ways = [(s["from_step"], s["device"], s["execution"]["precision"]) for s in record.segments]
+    ways = [(s["from_step"], s["device"], _precision(s)) for s in record.segments]
     return [f"{record.variant}, seed {record.seed}: from step {step:,} on {device} in {precision}"
             for (_, *before), (step, device, precision) in zip(ways, ways[1:], strict=False)
             if before != [device, precision]]

@@ -33,7 +33,7 @@ def test_env(home, capsys):
     (["data", "cifar"], "mnist, fashion_mnist, cifar10"),
     (["queue", "--device", "gpu"], "auto, cpu, cuda"),
     (["list", "--missing", "--precision", "half"], "float32, tf32, bf16"),
-    (["queue", "--only", "plain-21"], "degradation/plain-20-s0"),
+    (["queue", "--only", "plain-21"], "degradation/short/plain-20-s0"),
     (["bench", "--device", "gpu"], "auto, cpu, cuda"),
 ])
 def test_bad_words_get_one_line_with_the_valid_ones(home, capsys, words, expected):

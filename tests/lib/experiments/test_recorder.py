@@ -28,9 +28,8 @@ SMALL = {"degradation": Experiment("degradation", "?", "digits", {"paper": Tier(
 @pytest.fixture
 def small(home, monkeypatch):
     """A home whose queue has two runs of some seconds, in this process and in those that it starts."""
-    for name in set(experiments.EXPERIMENTS) - set(SMALL):
-        monkeypatch.delitem(experiments.EXPERIMENTS, name)
-    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", SMALL["degradation"])
+    before = dict(experiments.EXPERIMENTS)
+    put(SMALL)
     folder = home / "patched"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
@@ -38,14 +37,19 @@ def small(home, monkeypatch):
         f"sys.path[:0] = {[str(ROOT), str(ROOT / 'tests'), str(Path(__file__).parent)]!r}\n"
         "if 'queue' in sys.argv or 'queue' in getattr(sys, 'orig_argv', []):\n"
         "    import test_recorder\n"
-        "    from resnet_lib import experiments\n"
-        "    experiments.EXPERIMENTS.clear()\n"
-        "    experiments.EXPERIMENTS.update(test_recorder.SMALL)\n")
+        "    test_recorder.put(test_recorder.SMALL)\n")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.chdir(ROOT)
     yield home
+    put(before)
     if recorder.running():
         recorder.stop()
+
+
+def put(declared):
+    """Change the one dictionary, which several modules hold."""
+    experiments.EXPERIMENTS.clear()
+    experiments.EXPERIMENTS.update(declared)
 
 
 def wait(until, seconds=90):
