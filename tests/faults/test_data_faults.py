@@ -458,7 +458,8 @@ def test_killed_in_the_middle(tmp_path, cifar, serve):
     host.script = [half_then_never]
     archive = cifar.source.archives[0]
     child = subprocess.Popen([sys.executable, "-c", (
-        "import pathlib; from resnet_lib.sources import OFFICIAL, File; from resnet_lib.download import fetch_set;"
+        "import pathlib; from resnet_lib.data.sources import OFFICIAL, File;"
+        "from resnet_lib.data.download import fetch_set;"
         "from dataclasses import replace;"
         f"source = replace(OFFICIAL['cifar10'], archives=({archive!r},));"
         f"fetch_set(source, pathlib.Path({str(tmp_path)!r}), [{host.url!r}], progress=False)")])  # fmt: skip

@@ -379,7 +379,7 @@ def test_children_are_measured_and_a_killed_one_is_reported(home):
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process groups of Linux")
 def test_frozen_children_do_not_outlive_a_killed_bench(home):
-    code = ("import time\nfrom resnet_lib.children import Child\nfrom resnet_lib.contenders import CASES\n"
+    code = ("import time\nfrom resnet_lib.bench.process import Child\nfrom resnet_lib.bench.cases import CASES\n"
             "if __name__ == '__main__':\n"
             "    child = Child(CASES['plain-56-quick'], 'resident', 'cpu', 1, 0)\n    child.answer()\n"
             "    print(child.process.pid, flush=True)\n    time.sleep(600)\n")

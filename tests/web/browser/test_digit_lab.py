@@ -7,7 +7,7 @@ import torch
 import site_browser
 from resnet_book.elements import inline_json
 from resnet_lib import data
-from test_quantize import cases, expected, held
+from digit_oracle import cases, expected, held
 
 from .conftest import element_head, is_accessible_and_fits_a_phone, without_scripts, write
 

@@ -1,17 +1,23 @@
 """The lesion lab: every combination is looked up where tools/lesions.py put it, and how the element behaves."""
 
 from itertools import combinations
+import json
 
 import pytest
 
 import site_browser
 from resnet_book.elements import inline_json
 from resnet_lib.lab import lesions
-from test_lesion_data import held
 
-from .conftest import element_head, is_accessible_and_fits_a_phone, without_scripts, write
+from .conftest import ROOT, element_head, is_accessible_and_fits_a_phone, without_scripts, write
 
 pytestmark = pytest.mark.browser
+
+
+def held() -> dict:
+    return json.loads((ROOT / "data" / "lesions" / "clothes.json").read_text(encoding="utf-8"))
+
+
 BODY = f'<lesion-lab><script type="application/json">{inline_json(held())}</script><p>Without scripts.</p></lesion-lab>'
 PAGE = {"body": BODY, "head": element_head("lesion-lab")}
 ALL = [gone for n in range(10) for gone in combinations(range(1, 10), n)]
