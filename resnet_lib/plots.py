@@ -5,6 +5,7 @@ are a mean line with a band of one standard deviation; a published value is an o
 """
 
 from collections.abc import Sequence
+from datetime import date
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -60,6 +61,11 @@ def by_variant(records: Sequence[Record]) -> dict[str, list[Record]]:
     return groups
 
 
+def finals(records: Sequence[Record], field: str = "train_error") -> dict[str, list[float]]:
+    """The last row's values of each variant, one a record: what `dots` draws. KeyError for an unknown field."""
+    return {variant: [record.final[field] for record in group] for variant, group in by_variant(records).items()}
+
+
 def axes(size: tuple[float, float] | None = None, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure in the book's style with ``columns`` panels that share their vertical axis; size in inches."""
     with plt.style.context(STYLE):
@@ -70,6 +76,13 @@ def axes(size: tuple[float, float] | None = None, columns: int = 1) -> tuple[Fig
 def percent(axis) -> None:
     """Label an axis of fractions in per cent."""
     axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def bare(ax: Axes) -> None:
+    """Take ticks and frame from a panel that holds a picture."""
+    ax.set(xticks=[], yticks=[])
+    for side in ax.spines.values():
+        side.set_visible(False)
 
 
 def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = None,
@@ -136,8 +149,11 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str, float]]) -> None:
 
 
 def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str, ax: Axes | None = None,
-         reference: tuple[float, str] | None = None) -> Axes:
-    """One row a group: each value a small dot, the mean a large one. ``reference``: a vertical line, named."""
+         reference: tuple[float, str] | None = None, percent_to: float | None = None) -> Axes:
+    """One row a group: each value a small dot, the mean a large one. ``reference``: a vertical line, named.
+
+    ``percent_to``: the values are fractions, on an axis in per cent from 0 to this one.
+    """
     if ax is None:
         ax = axes((5.2, 0.32 * len(groups) + 0.9))[1][0]
     for k, (name, values) in enumerate(groups.items()):
@@ -148,6 +164,9 @@ def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str
     ax.spines["left"].set_visible(False)
     ax.set_ylim(len(groups) - 0.4, -0.6)
     ax.set_xlabel(xlabel)
+    if percent_to:
+        ax.set_xlim(0, percent_to)
+        percent(ax.xaxis)
     if reference:
         ax.axvline(reference[0], color=MUTED, linewidth=0.8)
         ax.annotate(reference[1], (reference[0], -0.6), xytext=(4, 2), textcoords="offset points", color=MUTED,
@@ -244,6 +263,16 @@ def svg(figure: Figure, alt: str) -> str:
     head = re.sub(r' (width|height|version|xmlns:xlink)="[^"]*"', "", head)
     label = f' role="img" aria-label="{escape(alt)}" stroke-linejoin="round" stroke-linecap="butt">'
     return head + label + rest.strip()
+
+
+def here(threads: int = 1) -> str:
+    """This processor, torch and today in words: the ``source`` of what a page measures itself."""
+    import torch
+    from .machine import environment  # needs torch, which no drawing does
+
+    machine = environment(torch.device("cpu"))
+    return (f"{machine['device']}, {threads} thread{'s' * (threads != 1)} · torch {machine['versions']['torch']} · "
+            f"{date.today()}")
 
 
 class Shown:

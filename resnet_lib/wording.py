@@ -31,8 +31,13 @@ def number(field, value, digits=1):
         return sign(f"{value:,.0f}")
     if abs(value) >= 1e-3:
         return sign(f"{value:.3g}")
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return sign(mantissa) + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power(value, 1)
+
+
+def power(value: float, digits: int = 0) -> str:
+    """A number with a power of ten, its factor with so many decimals: 3e-15 -> "3·10⁻¹⁵"."""
+    factor, _, exponent = f"{value:.{digits}e}".partition("e")
+    return sign(factor) + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def is_error(field):
@@ -98,6 +103,11 @@ def duration(seconds):
 def sign(text):
     """A number's text with a true minus sign."""
     return text.replace("-", "−")
+
+
+def not_recorded(command: str, what: str = "These runs are") -> "Text":
+    """What a cell shows in place of runs that are not in this copy, with the words of `python -m resnet_lib` for it."""
+    return Text(f"*{what} not recorded in this copy of the book. The command is* `python -m resnet_lib {command}`*.*")
 
 
 # --- tables -----------------------------------------------------------------------------------------------

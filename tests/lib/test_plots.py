@@ -71,6 +71,22 @@ def test_labels_do_not_overlap():
     assert min(np.diff(heights)) > 0.05 * (ax.get_ylim()[1] - ax.get_ylim()[0])
 
 
+def test_dots_of_the_last_rows_in_per_cent():
+    found = [record(seed=s, errors=(0.9, 0.1 * s + 0.2)) for s in (0, 1)] + [record("residual-20", errors=(0.9, 0.1))]
+    groups = plots.finals(found, "test_error")
+    assert groups == {"plain-20": pytest.approx([0.2, 0.3]), "residual-20": [0.1]}
+    ax = plots.dots(groups, dict.fromkeys(groups, "#000000"), "test error", percent_to=0.5)
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(groups) and ax.get_xlim() == (0, 0.5)
+    assert ax.xaxis.get_major_formatter()(0.25) == "25%"
+    assert [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1][0] == pytest.approx(0.25)
+
+
+def test_a_bare_panel_has_neither_ticks_nor_frame():
+    ax = plots.axes((1, 1))[1][0]
+    plots.bare(ax)
+    assert not [*ax.get_xticks(), *ax.get_yticks()] and not any(s.get_visible() for s in ax.spines.values())
+
+
 def test_svg_is_well_formed_follows_the_theme_and_is_stable():
     texts = [plots.svg(plots.curves([record(seed=s) for s in (0, 1)]).figure, "falls & <falls>") for _ in range(2)]
     assert texts[0] == texts[1]
@@ -148,6 +164,14 @@ def test_a_measurement_that_is_no_run_says_whether_it_is_live():
         assert f'<span class="rn-badge rn-{kind}">{kind}</span> <span class="rn-provenance">CPU, 1 thread<' in html
     with pytest.raises(ValueError, match="published, live, recorded, got 'measured'"):
         plots.show(figure, alt="Nothing.", source="CPU", kind="measured")
+
+
+def test_a_measurement_names_this_machine():
+    import torch
+
+    said = plots.here()
+    assert said.startswith("CPU ") and f", 1 thread · torch {torch.__version__} · 20" in said
+    assert ", 2 threads · " in plots.here(2)
 
 
 def test_no_words_stay_black_on_a_dark_page():

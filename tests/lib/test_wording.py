@@ -8,7 +8,8 @@ from IPython.core.formatters import DisplayFormatter
 from markdown_it import MarkdownIt
 import pytest
 
-from resnet_lib.wording import NBSP, Text, beside, mean_range, mean_spread, number, percent, points, table
+from resnet_lib.wording import (NBSP, Text, beside, mean_range, mean_spread, not_recorded, number, percent, points,
+                                power, table)
 
 
 def parsed(text):
@@ -70,6 +71,15 @@ def test_fractions_in_words():
     assert (points(0.0314), points(-0.0314, 2)) == ("+3.1 points", "−3.14 points")
     assert (beside(0.0314), beside(-0.0314, 0)) == ("3.1 points above", "3 points below")
     assert beside(-0.01, words=("more", "less")) == "1.0 points less"
+
+
+def test_powers_of_ten():
+    assert [power(3.2e-15), power(-1e12, 1), power(2.0)] == ["3·10⁻¹⁵", "−1.0·10¹²", "2·10⁰"]
+
+
+def test_what_is_not_recorded_names_its_command():
+    shown = not_recorded("run degradation --tier short --record")
+    assert "`python -m resnet_lib run degradation --tier short --record`" in shown and type(shown) is Text
 
 
 def test_means_over_seeds():
