@@ -60,7 +60,7 @@ def points(gap: float, digits: int = 1) -> str:
     return sign(f"{100 * gap:+.{digits}f} points")
 
 
-def beside(gap: float, digits: int = 1, words: tuple[str, str] = ("above", "below")) -> str:
+def above_or_below(gap: float, digits: int = 1, words: tuple[str, str] = ("above", "below")) -> str:
     """A difference of fractions without its sign, which a word tells: -0.031 -> "3.1 points below"."""
     return f"{100 * abs(gap):.{digits}f} points {words[0] if gap > 0 else words[1]}"
 

@@ -8,8 +8,8 @@ from IPython.core.formatters import DisplayFormatter
 from markdown_it import MarkdownIt
 import pytest
 
-from resnet_lib.wording import (NBSP, Text, beside, mean_range, mean_spread, not_recorded, number, percent, points,
-                                power, table)
+from resnet_lib.wording import (NBSP, Text, above_or_below, mean_range, mean_spread, not_recorded, number, percent,
+                                points, power, table)
 
 
 def parsed(text):
@@ -69,8 +69,8 @@ def test_fractions_in_words():
     assert percent(0.5, 0) == f"50{NBSP}%" and percent(-0.5) == f"−50.0{NBSP}%"
     assert number("test_error", 0.087, digits=2) == f"8.7{NBSP}%" and percent(0.087, 2) == f"8.70{NBSP}%"
     assert (points(0.0314), points(-0.0314, 2)) == ("+3.1 points", "−3.14 points")
-    assert (beside(0.0314), beside(-0.0314, 0)) == ("3.1 points above", "3 points below")
-    assert beside(-0.01, words=("more", "less")) == "1.0 points less"
+    assert (above_or_below(0.0314), above_or_below(-0.0314, 0)) == ("3.1 points above", "3 points below")
+    assert above_or_below(-0.01, words=("more", "less")) == "1.0 points less"
 
 
 def test_powers_of_ten():
