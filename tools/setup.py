@@ -4,7 +4,8 @@
     python tools/setup.py [--no-constraints] COMMAND [ARGUMENTS]     everywhere
 
     setup           make or complete .venv and stop
-    book            build the site into _build/html (warnings are errors) and check it
+    book            build the site into _build/html (warnings are errors) and check it; with TIER=short (without make:
+                    RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU
     test            all tests; arguments go to pytest
     fast            the tests that need neither a browser nor long runs
     notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date

@@ -23,6 +23,7 @@ from first_cell import first_cell, modules
 from parser import CodeCell, Exercise, Solution
 
 from resnet_lib import values
+from resnet_lib.widgets import live
 
 nbformat = pytest.importorskip("nbformat")
 BOOK = Book()
@@ -470,6 +471,19 @@ def run_first_cell(folder: Path, monkeypatch, absent=(), repository="", codes=()
 
 def test_where_everything_is_the_first_cell_does_nothing(tmp_path, monkeypatch):
     assert run_first_cell(tmp_path, monkeypatch) == ([], [])
+
+
+def test_the_switch_for_full_size_runs_stands_in_the_first_cell_where_a_chapter_has_such_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNET_LIB_TIER", "left over")
+    run_first_cell(tmp_path, monkeypatch, codes=["import torch"])
+    assert os.environ["RESNET_LIB_TIER"] == "left over"
+    code = 'live.beside("degradation", ["plain-20"])'
+    assert run_first_cell(tmp_path, monkeypatch, codes=[code]) == ([], [])
+    assert os.environ["RESNET_LIB_TIER"] == "quick"
+    monkeypatch.setenv("RESNET_LIB_TIER", "quick")
+    exec(first_cell([code], "0.1.0", "").split("importlib.invalidate_caches()")[1].replace('"quick"', '"short"'),
+         {"os": os})
+    assert live.wanted()
 
 
 def test_a_chapter_that_needs_more_than_the_one_before_gets_it(tmp_path, monkeypatch):
