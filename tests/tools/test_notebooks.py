@@ -627,19 +627,11 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
 # --- every notebook, from beginning to end
 
 
-@pytest.fixture(scope="session")
-def shared_home(tmp_path_factory):
-    """One home for all notebooks, with the records that the zip holds and without data sets: digits, each run once."""
-    folder = tmp_path_factory.mktemp("home")
-    shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_notebook_runs_and_its_solutions_are_right(name, shared_home, tmp_path, monkeypatch):
+def test_a_notebook_runs_and_its_solutions_are_right(name, digits_home, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
-    monkeypatch.setenv("RESNET_LIB_HOME", str(shared_home))
+    monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("RESNET_LIB_BOOK", raising=False)
     content = nbformat.reads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
