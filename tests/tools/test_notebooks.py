@@ -477,7 +477,7 @@ def test_the_switch_for_full_size_runs_stands_in_the_first_cell_where_a_chapter_
     monkeypatch.setenv("RESNET_LIB_TIER", "left over")
     run_first_cell(tmp_path, monkeypatch, codes=["import torch"])
     assert os.environ["RESNET_LIB_TIER"] == "left over"
-    code = 'live.beside("degradation", ["plain-20"])'
+    code = 'from resnet_lib.widgets.live import beside\nbeside("degradation", ["plain-20"])'
     assert run_first_cell(tmp_path, monkeypatch, codes=[code]) == ([], [])
     assert os.environ["RESNET_LIB_TIER"] == "quick"
     monkeypatch.setenv("RESNET_LIB_TIER", "quick")

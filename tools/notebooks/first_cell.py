@@ -83,7 +83,7 @@ def first_cell(codes: list[str], version: str, repository: str) -> str:
         find = RELEASE.format()
     cell = CELL.format(needed="{" + listed + "}", origin=origin, find=find)
     more = "import importlib.metadata\nimport importlib.util\n"
-    if any("live.beside(" in code for code in codes):
+    if any("widgets.live import beside" in code for code in codes):
         cell += SWITCH
         more += "import os\n"
     cell = cell.replace("import importlib.util\n", more, 1)
