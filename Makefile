@@ -20,5 +20,10 @@ PYTHON := python3
 endif
 endif
 
+# make book TIER=short: where there is a GPU, full-size runs are trained live too
+ifdef TIER
+export RESNET_LIB_TIER := $(TIER)
+endif
+
 setup book test fast notebooks serve data clean help:
 	@"$(PYTHON)" tools/setup.py $(SETUP) $@ $(ARGS)

@@ -93,12 +93,8 @@ def _recorded(name: str, tier: str) -> str:
 
     counts = {"recorded": 0, "unfinished": 0, "refused": 0}
     for path in sorted((records.recorded_root() / name / tier).glob("*.json")):
-        try:
-            record = experiments.committed_record(path)
-            counts["recorded" if record.finished else "unfinished"] += 1
-        except records.RecordError as error:
-            counts["refused"] += 1
-            _say(f"refused: {error}")
+        record = experiments.counted(path, lambda line: _say(f"refused: {line}"))
+        counts["refused" if record is None else "recorded" if record.finished else "unfinished"] += 1
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n or word == "recorded")
 
 
@@ -147,11 +143,7 @@ def _run(args) -> int:
         raise ValueError(f"a checkpoint file goes on one run, but {len(wanted)} were asked for; name it with "
                          f"--variants and --seeds")
     for job in wanted:
-        if job.recorded().exists():
-            try:
-                experiments.committed_record(job.recorded())
-            except records.StaleRecord as error:
-                _say(f"refused: {error}")
+        experiments.counted(job.recorded(), lambda line: _say(f"refused: {line}"))
     found = experiments.run(args.experiment, args.tier, args.seeds, variants, execution, resume, args.budget)
     by_id = {record.recipe_id: record for record in found}
     for job in wanted:

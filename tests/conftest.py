@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 import os
+import shutil
 import subprocess
 import sys
 
@@ -31,6 +32,14 @@ def home(tmp_path, monkeypatch):
     """An empty home: no data sets, no runs."""
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def digits_home(tmp_path_factory):
+    """One home for all tests that train declared runs on the digits: the recorded runs, no data sets; each run once."""
+    folder = tmp_path_factory.mktemp("digits")
+    shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
+    return folder
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@
     python tools/setup.py [--no-constraints] COMMAND [ARGUMENTS]     everywhere
 
     setup           make or complete .venv and stop
-    book            build the site into _build/html (warnings are errors) and check it
+    book            build the site into _build/html (warnings are errors) and check it; with TIER=short (without make:
+                    RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU
     test            all tests; arguments go to pytest
     fast            the tests that need neither a browser nor long runs
     notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
@@ -37,6 +38,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
+SILENCE = 20  # seconds after which a long step says that it goes on
 OLDEST, NEWEST = (3, 11), (3, 13)  # constraints.txt is known to install on these
 COMMANDS = ("setup", "book", "test", "fast", "notebooks", "serve", "data", "clean", "help")
 NO_NETWORK = re.compile(
@@ -75,7 +77,7 @@ def explain(output: str) -> str:
         return "no network: pip could not reach its package index; the same command goes on from here later"
     if "No space left on device" in output:
         return "the disk is full: the environment takes about 6 GB; the same command goes on from here"
-    return "pip could not install the requirements; its last lines stand above"
+    return "pip could not install the requirements"
 
 
 def wanted_stamp(root: Path, version: str, constraints: bool) -> dict:
@@ -180,29 +182,66 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def environment() -> dict:
+    """The environment of a command: .venv's programs first on the PATH."""
+    path = os.pathsep.join([str(venv_python(VENV).parent), os.environ.get("PATH", "")])
+    return dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=path)
+
+
 def run(command: list) -> int:
-    """Run a command in the repository with the environment's programs first on the PATH; its exit status."""
-    env = dict(os.environ, VIRTUAL_ENV=str(VENV))
-    env["PATH"] = os.pathsep.join([str(venv_python(VENV).parent), os.environ.get("PATH", "")])
-    return subprocess.run([str(part) for part in command], cwd=ROOT, env=env, check=False).returncode
+    """Run a command in the repository; its exit status."""
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment(), check=False).returncode
+
+
+def run_logged(command: list, log: Path, show) -> tuple[int, str]:
+    """Run a command in the repository: (exit status, output). The output goes to ``log``, and of each line
+    ``show(line)``, unless that is None, to the console."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    with open(log, "w", encoding="utf-8") as file, subprocess.Popen(
+        [str(part) for part in command], cwd=ROOT, env=environment() | {"PYTHONUNBUFFERED": "1"}, text=True,
+        encoding="utf-8", errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as child:
+        for line in child.stdout:
+            file.write(line)
+            file.flush()
+            lines.append(line)
+            text = show(line.rstrip("\n"))
+            if text is not None:
+                say(text)
+    return child.returncode, "".join(lines)
+
+
+def pip_progress(now=time.monotonic):
+    """What to show of pip's output: its errors, and now and then that it still works."""
+    begin = last = now()
+    packages = 0
+
+    def show(line: str) -> str | None:
+        nonlocal last, packages
+        packages += line.startswith("Collecting ")
+        if line.startswith("ERROR"):
+            return line[:300]
+        if line.startswith("Installing collected packages"):
+            last = now()
+            return f"  {last - begin:.0f} s: unpacking {line.count(',') + 1} packages, which takes longest"
+        if now() - last > SILENCE:
+            last = now()
+            return f"  {last - begin:.0f} s: {packages} packages found so far"
+        return None
+
+    return show
 
 
 def pip_install(python: Path, constraints: bool) -> None:
-    """Install everything with pip; its output passes through and is kept to explain a failure."""
+    """Install everything with pip; SetupError with the reason where that fails."""
     command = [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", "requirements.txt"]
     command += ["-c", "constraints.txt"] if constraints else ["--upgrade", "--upgrade-strategy", "eager"]
     command += ["-e", ".[test]"]
-    child = subprocess.Popen(
-        [str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, encoding="utf-8", errors="replace",
-    )
-    lines = []
-    for line in child.stdout:
-        lines.append(line)
-        if not line.startswith("Requirement already satisfied"):
-            say(line.rstrip()[:300])
-    if child.wait():
-        raise SetupError(explain("".join(lines)))
+    log = BUILD / "setup.log"
+    status, output = run_logged(command, log, pip_progress())
+    if status:
+        raise SetupError(f"{explain(output)}; all that pip said: {log}")
 
 
 def make_venv() -> str:
@@ -238,7 +277,7 @@ def ensure_venv(constraints: bool = True) -> Path:
         for site_packages in [*VENV.glob("lib/python*/site-packages"), *VENV.glob("Lib/site-packages")]:
             for name in drop_half_installed(site_packages):
                 say(f"installing again what was cut short: {name}")
-        say("installing the requirements: about 4 minutes and 6 GB the first time")
+        say("installing the requirements: some minutes, and about 6 GB where PyTorch comes with CUDA (README)")
         pip_install(python, constraints)
         write_stamp(VENV, wanted_stamp(ROOT, version, constraints))
         say(f"environment ready in {time.time() - start:.0f} s")
@@ -253,17 +292,30 @@ def is_complete(constraints: bool) -> bool:
     return working_version(VENV) == stamp["python"]
 
 
+def book_progress(line: str) -> str | None:
+    """What to show of a build: each chapter that runs and how long it took, warnings and errors."""
+    line = re.sub(r"\x1b\[[\d;]*m", "", line)
+    page = re.search(r"([\w-]+)\.md: (Executing|Executed) notebook(?: in ([\d.]+) seconds)?", line)
+    if page:
+        return f"running {page[1]}" if page[2] == "Executing" else f"  {page[1]} took {float(page[3]):.0f} s"
+    if line.startswith("[IPKernelApp]"):  # it warns of nothing that matters on one machine
+        return None
+    return line[:500] if re.search(r"\b(WARNING|ERROR|CRITICAL)\b|[Ee]rror: ", line) else None
+
+
 def build_book(python: Path, arguments: list[str]) -> int:
     """Build and check the site; the first failing step's exit status."""
     start = time.time()
     remove(BUILD / "html" / "reports")  # of cells that failed in an earlier build
     code = "from jupyter_book.cli.main import main; main()"
-    status = run([python, "-c", code, "build", "-W", "-n", "--keep-going", *arguments, "."])
+    log = BUILD / "book.log"
+    command = [python, "-c", code, "build", "-W", "-n", "--keep-going", *arguments, "."]
+    status, _ = run_logged(command, log, book_progress)
     if status:
         # Sphinx would not repeat the warnings of pages it has read: without this, a second try passes.
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
         reports = sorted((BUILD / "html" / "reports").rglob("*.log"))
-        say("error: the book was not built: its warnings and errors stand above")
+        say(f"error: the book was not built: its warnings and errors stand above, all that was said in {log}")
         for report in reports:
             say(f"a cell failed, see {report}")
         return status

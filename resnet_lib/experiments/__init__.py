@@ -4,7 +4,7 @@ Declared in reference.py (the reference experiments) and studies.py (those of si
 """
 
 from .declare import Experiment, Tier, Variant
-from .lookup import EXPERIMENTS, committed_record, find, get, job, jobs, run, seeds_of, trained
+from .lookup import EXPERIMENTS, committed_record, counted, find, get, job, jobs, run, seeds_of, trained
 
-__all__ = ["EXPERIMENTS", "Experiment", "Tier", "Variant", "committed_record", "find", "get", "job", "jobs", "run",
-           "seeds_of", "trained"]
+__all__ = ["EXPERIMENTS", "Experiment", "Tier", "Variant", "committed_record", "counted", "find", "get", "job",
+           "jobs", "run", "seeds_of", "trained"]

@@ -11,9 +11,9 @@ tier is another schedule: it is judged by the same criteria, for itself, and dec
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-import math
 
 from .. import nets
+from ..lab.intervals import noise_of
 from ..records import Record
 
 AGREES, DIFFERS, UNDECIDED, UNTESTED = "agrees", "differs", "undecided", "untested"
@@ -44,7 +44,7 @@ class Evidence:
 
     def noise(self, variants: Sequence[str], field: str) -> float:
         """Twice the standard error of a mean, or of the difference of two."""
-        return 2 * math.sqrt(sum(self._spread(v, field) ** 2 / len(self.find(v)) for v in variants))
+        return noise_of(*((self._spread(v, field), len(self.find(v))) for v in variants))
 
     def _spread(self, variant: str, field: str) -> float:
         enough = self.find if len(self.find(variant)) >= SEEDS else self.scatter

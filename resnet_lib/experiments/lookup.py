@@ -3,6 +3,7 @@
 Declared in reference.py (the reference experiments) and studies.py (those of single chapters).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from torch import nn
 from .. import nets
 from ..identity import run_id
 from ..recipe import Execution, Recipe
-from ..records import UNFINISHED, Record, StaleRecord, live_root, read, recorded_path, recorded_root
+from ..records import (UNFINISHED, Record, RecordError, StaleRecord, live_root, read, recorded_path,
+                       recorded_root)
+from ..wording import TITLES
 from . import weights
 from .declare import Experiment, Tier, Variant
 from .parallel import train_missing
@@ -115,6 +118,26 @@ def committed_record(path: Path) -> Record:
         raise StaleRecord(f"{path}: stale: the declaration of {name} has changed since: {'; '.join(changes)}. Record "
                           f"it again: python -m resnet_lib run {record.experiment} --tier {record.tier} --variants "
                           f"{record.variant} --seeds {record.seed} --record")
+    return record
+
+
+def counted(path: Path, tell: Callable[[str], None]) -> Record | None:
+    """The record of data/runs at ``path``, if one is there and counts as a result or as an unfinished one.
+
+    ``tell`` gets the reason where what is there does not count: it is damaged or stale, or its data only stood in for
+    those of the experiment.
+    """
+    if not path.exists():
+        return None
+    try:
+        record = committed_record(path)
+    except RecordError as error:
+        tell(str(error))
+        return None
+    if record.data["fallback"]:
+        tell(f"{path}: its data are {TITLES[record.data['name']]}, which only stand in for "
+             f"{TITLES[record.data['fallback']]}")
+        return None
     return record
 
 

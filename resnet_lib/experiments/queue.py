@@ -103,15 +103,8 @@ def missing(groups: Sequence[Sequence[Item]], tell: Callable[[str], None]) -> li
 
 def _left(item: Item, tell) -> Left | None:
     path = records.recorded_root() / item.experiment / item.tier / f"{item.variant}-s{item.seed}.json"
-    if path.exists():
-        try:
-            found = experiments.committed_record(path)
-            if not found.data["fallback"]:
-                return None
-            tell(f"{path}: its data are {data.TITLES[found.data['name']]}, which only stand in for "
-                 f"{data.TITLES[found.data['fallback']]}")
-        except records.StaleRecord as error:
-            tell(str(error))
+    if experiments.counted(path, tell):
+        return None
     name = experiments.EXPERIMENTS[item.experiment].data
     if name is not None and not data.available(name):
         return Left(item)

@@ -1,8 +1,18 @@
-"""What chance may do: how far one more run may lie from the mean of some."""
+"""What chance may do: the noise of means over seeds, and how far one more run may lie from them."""
 
 from collections.abc import Sequence
 from statistics import stdev
 import math
+
+
+def noise(*samples: Sequence[float]) -> float:
+    """Twice the standard error of the mean of a sample, or of the difference of two means; two values or more each."""
+    return noise_of(*((stdev(values), len(values)) for values in samples))
+
+
+def noise_of(*scatter: tuple[float, int]) -> float:
+    """`noise` from the standard deviation of single runs and their number, for each sample."""
+    return 2 * math.sqrt(sum(spread ** 2 / n for spread, n in scatter))
 
 
 def one_more(values: Sequence[float], level: float = 0.95) -> float:

@@ -10,11 +10,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=["data that lie here", "digits"])
-def records(request, tmp_path_factory):
+def records(request, digits_home):
     """The twelve runs; those of the first kind are shared with the book through the run store."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "digits":
-            patch.setenv("RESNET_LIB_HOME", str(tmp_path_factory.mktemp("digits")))
+            patch.setenv("RESNET_LIB_HOME", str(digits_home))
         found = experiments.run("degradation", "quick", SEEDS, ["plain-20", "plain-56", "residual-20", "residual-56"])
     return plots.by_variant(found)
 

@@ -13,11 +13,11 @@ GROWN = ["plain-20-to-56", "plain-8-to-56", "residual-20-to-56"]
 
 
 @pytest.fixture(scope="module", params=["data that lie here", "digits"])
-def runs(request, tmp_path_factory):
+def runs(request, digits_home):
     """The runs of the chapter with their controls, and the trained net of 20 layers of each kind."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "digits":
-            patch.setenv("RESNET_LIB_HOME", str(tmp_path_factory.mktemp("digits")))
+            patch.setenv("RESNET_LIB_HOME", str(digits_home))
         found = experiments.run("degradation", "quick", (0, 1), ["plain-20", "plain-56", "residual-20", "residual-56"])
         found += experiments.run("function_classes", "quick", None, GROWN)
         trained = {v: experiments.trained("degradation", "quick", v) for v in NETS}

@@ -60,10 +60,10 @@ def test_at_quick_the_identity_is_residual_20_of_degradation():
 
 
 @pytest.fixture(scope="module", params=["data that lie here", "digits"])
-def records(request, tmp_path_factory):
+def records(request, digits_home):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "digits":
-            patch.setenv("RESNET_LIB_HOME", str(tmp_path_factory.mktemp("digits")))
+            patch.setenv("RESNET_LIB_HOME", str(digits_home))
         names = [f"{r}-lr0.05" for r in ("none", "zero", "skipinit", "sqrt", "fixup")]
         found = experiments.run("no_batch_norm", "quick", (0,), names)
         found += experiments.run("shortcut_kinds", "quick", (0,), ["gated-6", "gated-0"])

@@ -23,6 +23,7 @@ from first_cell import first_cell, modules
 from parser import CodeCell, Exercise, Solution
 
 from resnet_lib import values
+from resnet_lib.widgets import live
 
 nbformat = pytest.importorskip("nbformat")
 BOOK = Book()
@@ -472,6 +473,19 @@ def test_where_everything_is_the_first_cell_does_nothing(tmp_path, monkeypatch):
     assert run_first_cell(tmp_path, monkeypatch) == ([], [])
 
 
+def test_the_switch_for_full_size_runs_stands_in_the_first_cell_where_a_chapter_has_such_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNET_LIB_TIER", "left over")
+    run_first_cell(tmp_path, monkeypatch, codes=["import torch"])
+    assert os.environ["RESNET_LIB_TIER"] == "left over"
+    code = 'from resnet_lib.widgets.live import beside\nbeside("degradation", ["plain-20"])'
+    assert run_first_cell(tmp_path, monkeypatch, codes=[code]) == ([], [])
+    assert os.environ["RESNET_LIB_TIER"] == "quick"
+    monkeypatch.setenv("RESNET_LIB_TIER", "quick")
+    exec(first_cell([code], "0.1.0", "").split("importlib.invalidate_caches()")[1].replace('"quick"', '"short"'),
+         {"os": os})
+    assert live.wanted()
+
+
 def test_a_chapter_that_needs_more_than_the_one_before_gets_it(tmp_path, monkeypatch):
     """The library is there, installed by another chapter's first cell."""
     asked, _ = run_first_cell(tmp_path, monkeypatch, absent=["scipy"], codes=["import scipy"])
@@ -613,19 +627,11 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
 # --- every notebook, from beginning to end
 
 
-@pytest.fixture(scope="session")
-def shared_home(tmp_path_factory):
-    """One home for all notebooks, with the records that the zip holds and without data sets: digits, each run once."""
-    folder = tmp_path_factory.mktemp("home")
-    shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_notebook_runs_and_its_solutions_are_right(name, shared_home, tmp_path, monkeypatch):
+def test_a_notebook_runs_and_its_solutions_are_right(name, digits_home, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
-    monkeypatch.setenv("RESNET_LIB_HOME", str(shared_home))
+    monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("RESNET_LIB_BOOK", raising=False)
     content = nbformat.reads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)

@@ -202,6 +202,38 @@ def test_explain(output, expected):
     assert expected in setup.explain(output) and "\n" not in setup.explain(output)
 
 
+def test_what_a_command_says_is_in_the_log_and_of_it_what_matters_on_the_console(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    code = "import sys; print('Collecting a'); print('ERROR: no', file=sys.stderr); sys.exit(3)"
+    log = tmp_path / "new" / "x.log"
+    status, output = setup.run_logged([sys.executable, "-c", code], log, setup.pip_progress())
+    assert status == 3 and output == log.read_text() and sorted(output.splitlines()) == ["Collecting a", "ERROR: no"]
+    assert capsys.readouterr().out == "ERROR: no\n"
+
+
+def test_pip_is_quiet_but_never_silent_for_long():
+    clock = [0.0]
+    show = setup.pip_progress(lambda: clock[0])
+    said = []
+    for k in range(400):
+        clock[0] += 0.5
+        said.append(show(f"Collecting package{k}"))
+    said.append(show("Installing collected packages: a, b, c"))
+    said = [line for line in said if line]
+    assert len(said) == 10 and said[0] == "  20 s: 41 packages found so far" and "unpacking 3 packages" in said[-1]
+
+
+@pytest.mark.parametrize("line, shown", [
+    ("/x/chapters/fast.md: Executing notebook using local CWD [mystnb]", "running fast"),
+    ("\x1b[35m/x/chapters/fast.md\x1b[0m: Executed notebook in 39.99 seconds [mystnb]", "  fast took 40 s"),
+    ("\x1b[91m/x/pages/intro.md:3: WARNING: unknown document: 'x'\x1b[0m", "/x/pages/intro.md:3: WARNING: unknown "
+     "document: 'x'"),
+    ("ValueError: no such tier", "ValueError: no such tier"), ("error: no valid record", "error: no valid record"),
+    ("[IPKernelApp] WARNING | Kernel is running over TCP", None), ("reading sources... [  6%] chapters/fast", None)])
+def test_a_build_shows_what_runs_and_what_went_wrong(line, shown):
+    assert setup.book_progress(line) == shown
+
+
 def test_unknown_command_names_the_known():
     with pytest.raises(setup.SetupError, match="unknown command bok; there are: setup, book, test"):
         setup.main(["bok"])
@@ -291,6 +323,7 @@ def test_failed_book_forgets_the_pages_it_read(monkeypatch, built, capsys, statu
         return status if "build" in command else 0
 
     monkeypatch.setattr(setup, "run", build)
+    monkeypatch.setattr(setup, "run_logged", lambda command, log, show: (build(command), ""))
     assert setup.build_book(Path("python"), []) == status
     assert (built / "_build/.doctrees").exists() == (status == 0)
     said = capsys.readouterr().out
@@ -299,6 +332,7 @@ def test_failed_book_forgets_the_pages_it_read(monkeypatch, built, capsys, statu
 
 def test_failed_site_check_fails_the_book(monkeypatch, built):
     monkeypatch.setattr(setup, "run", lambda command: 5 if "--static" in command else 0)
+    monkeypatch.setattr(setup, "run_logged", lambda *_: (0, ""))
     assert setup.build_book(Path("python"), []) == 5
 
 

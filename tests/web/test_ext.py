@@ -257,6 +257,16 @@ def test_what_the_execution_key_sees(tree, name, matters):
 # --- elements, MathJax, policy
 
 
+def test_pages_with_full_size_runs_are_made_anew_and_without_a_time_limit(tree, monkeypatch):
+    limits = []
+    for tier in ("quick", "short"):
+        monkeypatch.setenv("RESNET_LIB_TIER", tier)
+        config = types.SimpleNamespace(nb_execution_timeout=600)
+        cache.no_limit(None, config)
+        limits.append((config.nb_execution_timeout, cache.execution_key(tree / "lib", tree / "home")))
+    assert [limit for limit, _ in limits] == [600, -1] and limits[0][1] != limits[1][1]
+
+
 def test_inline_json_cannot_end_its_tag():
     text = elements.inline_json({"a": "</script><!--"})
     assert "<" not in text

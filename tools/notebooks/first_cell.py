@@ -49,6 +49,10 @@ else:
         pip(*words)
     importlib.invalidate_caches()
 '''
+SWITCH = '''
+TIER = "quick"  # "short": where there is a GPU, the full-size runs are trained here too, in minutes
+os.environ["RESNET_LIB_TIER"] = TIER
+'''
 WHEEL = '''        wheels = sorted(Path().glob("resnet_lib-*.whl"))
         if not wheels:
             raise SystemExit("resnet_lib is not here: put resnet_lib-{version}-py3-none-any.whl, which comes with "
@@ -79,6 +83,9 @@ def first_cell(codes: list[str], version: str, repository: str) -> str:
         find = RELEASE.format()
     cell = CELL.format(needed="{" + listed + "}", origin=origin, find=find)
     more = "import importlib.metadata\nimport importlib.util\n"
+    if any("widgets.live import beside" in code for code in codes):
+        cell += SWITCH
+        more += "import os\n"
     cell = cell.replace("import importlib.util\n", more, 1)
     if repository:
         cell = cell.replace("import sys\n", "import sys\nimport urllib.request\nimport zipfile\n", 1)

@@ -54,6 +54,7 @@ def execution_key(library, home):
     for path in _data_files(home / "data"):
         stat = path.stat()
         _add(digest, path.relative_to(home).as_posix(), f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    _add(digest, "tier", os.environ.get("RESNET_LIB_TIER", "").encode())  # what widgets.live trains
     _add(digest, "python", platform.python_version().encode())
     for package in PACKAGES:
         _add(digest, package, _version(package).encode())
@@ -132,7 +133,14 @@ def _read_state(path):
         return {}
 
 
+def no_limit(app, config):
+    """Cells that train full-size runs may take as long as they need."""
+    if os.environ.get("RESNET_LIB_TIER", "quick") != "quick":
+        config.nb_execution_timeout = -1
+
+
 def setup(app, pages):
+    app.connect("config-inited", no_limit)
     cache = ExecutionCache(pages)
     app.connect("builder-inited", cache.start)
     app.connect("env-get-outdated", cache.outdated)

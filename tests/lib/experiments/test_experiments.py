@@ -258,7 +258,8 @@ def test_unknown_names_get_the_valid_ones(home, call, words):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist_simple", "fashion_d2l", "cifar_resnet18", "cifar_keras_v1"])
-def test_quick_tier_of_every_experiment_trains_on_the_digits(home, name):
+def test_quick_tier_of_every_experiment_trains_on_the_digits(digits_home, monkeypatch, name):
+    monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     found = experiments.run(name, "quick", (0,))
     assert [r.variant for r in found] == list(experiments.EXPERIMENTS[name].tiers["quick"].variants)
     for r in found:

@@ -1,9 +1,16 @@
-"""Intervals against a table of Student's t, and drawn numbers."""
+"""Intervals against numpy, a table of Student's t, and drawn numbers."""
 
 import numpy as np
 import pytest
 
-from resnet_lib.lab.intervals import one_more
+from resnet_lib.lab.intervals import noise, one_more
+
+
+def test_noise_is_twice_the_standard_error():
+    a, b = [0.1, 0.3, 0.2, 0.6], [0.5, 0.7]
+    expected = [np.var(v, ddof=1) / len(v) for v in (a, b)]
+    assert noise(a) == pytest.approx(2 * expected[0] ** 0.5)
+    assert noise(a, b) == pytest.approx(2 * sum(expected) ** 0.5)
 
 
 @pytest.mark.parametrize("n, t", [(2, 12.706), (3, 4.303), (5, 2.776)])  # two-sided 95 %, n − 1 degrees of freedom
@@ -21,5 +28,6 @@ def test_one_more_run_lies_within_as_often_as_said(level):
 
 
 def test_a_single_run_tells_nothing_of_chance():
-    with pytest.raises(ValueError, match="two data points"):
-        one_more([0.1])
+    for of in (noise, one_more):
+        with pytest.raises(ValueError, match="two data points"):
+            of([0.1])
