@@ -125,8 +125,8 @@ def _list_missing(args) -> int:
         print(f"nothing is missing: all {'these runs' if args.only else 'runs of the two tiers'} are recorded")
     elif trained:
         print(f"About {duration(total)} in all, one run at a time: seconds per step of each net, batch and "
-              f"execution as measured here, times the steps that are left; {estimates.cache()} keeps them. "
-              f"python -m resnet_lib queue does it all")
+              f"execution as measured here, not compiled, times the steps that are left; {estimates.cache()} keeps "
+              f"them. python -m resnet_lib queue does it all")
     return FINISHED
 
 

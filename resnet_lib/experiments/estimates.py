@@ -1,4 +1,7 @@
-"""How long a run will take on this machine: a few of its own steps are timed once and remembered."""
+"""How long a run will take on this machine: a few of its own steps are timed once and remembered.
+
+Compiled runs are faster than this says: what is timed is not compiled.
+"""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,14 +42,19 @@ def _known() -> dict[str, float]:
         return {}
 
 
+def _timed(job: Job, execution: Execution) -> Execution:
+    """What is timed: the run's own way, but not compiled, which takes a minute for each net before its first step."""
+    return replace(job.carried_out(execution), compile=False)
+
+
 def known(job: Job, execution: Execution) -> bool:
     """Whether the time of the job's step has been measured here."""
-    return _key(job, job.carried_out(execution)) in _known()
+    return _key(job, _timed(job, execution)) in _known()
 
 
 def seconds_per_step(job: Job, execution: Execution) -> float:
     """Seconds of one step of the job's net, batch and pictures in this execution; measured where it is not known."""
-    execution = job.carried_out(execution)
+    execution = _timed(job, execution)
     key, known = _key(job, execution), _known()
     if key not in known:
         known[key] = _measure(job, replace(execution, workers=1, interleave=1))
@@ -62,8 +70,8 @@ def _measure(job: Job, execution: Execution) -> float:
     try:
         run = Run(nets.build(job.net), images, job.recipe, execution)
         run.net.train()
-        # the first steps choose algorithms, compile, or record graphs
-        repeat(run.step, 5 if execution.compile or run.device.type == "cuda" else 1)
+        # the first steps choose algorithms or record graphs
+        repeat(run.step, 5 if run.device.type == "cuda" else 1)
         once = stretch(run.step, 1, run.device)
         return stretch(run.step, min(200, max(1, int(SECONDS / once))), run.device)
     finally:
