@@ -7,7 +7,7 @@ it is, `queue.pause` holds it as long as it is there, `queue.log` is what it pri
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from time import sleep, time
@@ -28,7 +28,7 @@ from .runner import Job, RunError
 
 WINDOW = 300.0  # seconds over which the rate is taken
 EVERY = 5.0  # seconds between two states
-START = 60.0  # seconds in which a queue in the background must have begun, and one that is ended must have
+PATIENCE = 600.0  # seconds in which a queue in the background must have begun or ended, on a busy machine too
 
 
 def _file(suffix: str) -> Path:
@@ -188,29 +188,30 @@ def start(words: Sequence[str]) -> str:
     how = {"creationflags": subprocess.IDLE_PRIORITY_CLASS} if os.name == "nt" else {"start_new_session": True}
     with open(_file("log"), "ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **how)
-    _lower(child.pid)
     _wait(lambda: child.poll() is not None or ((_read() or {}).get("pid") == child.pid),
           f"the queue has not begun; {_file('log')} says why")
     if child.returncode:
         said = _file("log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise RunError(said[-1].removeprefix("error: ") if said else "the queue has ended at once")
+    if child.returncode is None:
+        _lower(child.pid)  # not before: at the lowest priority even its beginning could take for ever
     return state()
 
 
 def _lower(pid: int) -> None:
-    """Let everything else on the machine go first. Its workers are its children and begin as it is."""
-    if os.name != "nt":
-        os.setpriority(os.PRIO_PROCESS, pid, 19)
-        try:  # Linux may share out the cores by session, and then niceness counts inside a session only
-            Path(f"/proc/{pid}/autogroup").write_text("19")
-        except OSError:
-            pass
+    """Let everything else on the machine go before a process and its workers, which are of its group."""
+    if os.name == "nt":  # where it was begun so
+        return
+    with suppress(OSError):  # it may have ended by now
+        os.setpriority(os.PRIO_PGRP, pid, 19)
+        # Linux may share out the cores by session, and then niceness counts inside a session only
+        Path(f"/proc/{pid}/autogroup").write_text("19")
 
 
 def _wait(until, problem: str) -> None:
     """Wait until something holds; RunError if it takes too long."""
     begin = time()
     while not until():
-        if time() - begin > START:
+        if time() - begin > PATIENCE:
             raise RunError(problem)
         sleep(0.1)
