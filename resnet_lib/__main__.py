@@ -7,9 +7,11 @@ import shutil
 import sys
 
 from . import __version__, options
-from .wording import duration
+from .wording import COMMAND, duration
 
 FINISHED, FAILED, UNFINISHED = 0, 2, 3
+INTERRUPTED = {"run": "go on with the same command and --resume", "queue": "go on with the same command",
+               "control": "the same command goes on", "data": "the same command fetches what is missing"}
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -89,10 +91,11 @@ def _list(args) -> int:
 
 def _recorded(name: str, tier: str) -> str:
     """How many committed records there are; the reason for each that does not count goes to stderr."""
-    from . import experiments, records
+    from . import experiments
+    from .files import all_recorded
 
     counts = {"recorded": 0, "unfinished": 0, "refused": 0}
-    for path in sorted((records.recorded_root() / name / tier).glob("*.json")):
+    for path in all_recorded("runs", name, tier):
         record = experiments.counted(path, lambda line: _say(f"refused: {line}"))
         counts["refused" if record is None else "recorded" if record.finished else "unfinished"] += 1
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n or word == "recorded")
@@ -264,7 +267,9 @@ def _env(_args) -> int:
           + ("" if torch.cuda.is_available() else "; no CUDA GPU"))
     for name in data.NAMES:
         print(f"data: {data.TITLES[name]}: {'here' if data.available(name) else 'not here (make data)'}")
-    print(f"home: {home()}, {shutil.disk_usage(home()).free / 2**30:.0f} GiB free")
+    there = next(folder for folder in (home().absolute(), *home().absolute().parents) if folder.exists())
+    print(f"home: {home()}{'' if home().exists() else ' (not there yet)'}, "
+          f"{shutil.disk_usage(there).free / 2**30:.0f} GiB free")
     return FINISHED
 
 
@@ -273,20 +278,32 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
     from .experiments.runner import RunError
+    from .surroundings import SurroundingsError
 
     commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench,
                  "data": _data, "env": _env}
+    _never_fail_to_print()
+    os.environ[COMMAND] = args.command
     try:
         return commands[args.command](args)
     except KeyboardInterrupt:
-        _say("interrupted; go on with the same command" + " and --resume" * (args.command != "queue"))
+        _say(f"interrupted; {INTERRUPTED.get(args.command, 'run the same command again')}")
         return 130
     except BrokenPipeError:  # list | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINISHED
-    except (ValueError, OSError, RunError) as error:
+    except (ValueError, OSError, RunError, SurroundingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    finally:
+        del os.environ[COMMAND]
+
+
+def _never_fail_to_print() -> None:
+    """What the console or a redirected file cannot hold becomes a question mark; Windows writes cp1252 into files."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has none, and needs none
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

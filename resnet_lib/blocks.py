@@ -177,7 +177,7 @@ class Bottleneck(nn.Module):
 
 
 class LinearResidual(nn.Module):
-    """x + F(x) with F = conv 5×5, conv 3×3, both biased: the block of `nets.mnist_simple`.
+    """relu(x + F(x)) with F = conv 5×5, conv 3×3, both biased: the block of `nets.mnist_simple`.
 
     As published there is nothing between the two convolutions, so that F is one linear map; with
     ``norm`` F becomes conv-bn-relu-conv-bn.
@@ -191,4 +191,4 @@ class LinearResidual(nn.Module):
         self.after = nn.BatchNorm2d(channels) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.after(self.conv2(self.between(self.conv1(x))))
+        return F.relu(x + self.after(self.conv2(self.between(self.conv1(x)))))

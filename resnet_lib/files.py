@@ -6,12 +6,34 @@ import json
 import os
 
 
+PACKAGE = Path(__file__).resolve().parent
+BOOK = PACKAGE.parent if (PACKAGE.parent / "_config.yml").exists() else None  # None: installed without the book
+
+
 def home() -> Path:
     """The folder that holds data/ and _build/: $RESNET_LIB_HOME, else the book's root, else here."""
     if chosen := os.environ.get("RESNET_LIB_HOME"):
-        return Path(chosen)
-    book = Path(__file__).resolve().parent.parent
-    return book if (book / "_config.yml").exists() else Path.cwd()
+        return Path(chosen).expanduser()
+    return BOOK or Path.cwd()
+
+
+def shipped() -> Path:
+    """The recorded runs, weights and measurements that come with the library: the book's data/, or in a wheel a folder
+    of the package."""
+    return BOOK / "data" if BOOK else PACKAGE / "recorded"
+
+
+def recorded(*parts: str) -> Path:
+    """A recorded file to read: that of home()/data, else the one that comes with the library, wherever home is."""
+    own, ours = home().joinpath("data", *parts), shipped().joinpath(*parts)
+    return ours if ours.exists() and not own.exists() else own
+
+
+def all_recorded(*parts: str) -> list[Path]:
+    """The JSON files of a recorded folder, by name; those of home()/data stand before those that come along."""
+    folders = [shipped().joinpath(*parts), home().joinpath("data", *parts)]
+    found = {path.name: path for folder in folders for path in folder.glob("*.json")}
+    return [found[name] for name in sorted(found)]
 
 
 def write_atomically(path: Path, write) -> None:

@@ -8,6 +8,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .surroundings import standard
+
 LAYER_FIELDS = ("weight_norm", "weight_grad_norm", "output_std", "output_grad_norm")
 
 
@@ -35,6 +37,7 @@ def weight_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
             if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in name]
 
 
+@standard()
 def layer_norms(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list]:
     """Norms per weight layer for one batch, in training mode (batch statistics).
 
@@ -53,7 +56,7 @@ def layer_norms(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list]:
             outputs[name] = out
         return hook
 
-    with undisturbed(net), torch.enable_grad():
+    with undisturbed(net):
         handles = [m.register_forward_hook(keep(name)) for name, m in layers]
         try:
             net.train()
@@ -73,6 +76,7 @@ def layer_norms(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list]:
     return result
 
 
+@standard()
 @torch.no_grad()
 def block_changes(net: nn.Module, x: Tensor) -> list[dict[str, float | str]]:
     """How much each block of unchanged shape changes its input, for one batch in training mode.

@@ -6,6 +6,7 @@ import math
 import torch
 
 from .machine import has_compiler, native_bf16
+from .wording import advice
 
 OPTIMIZERS = ("sgd", "adam", "muon")
 NORMALIZE = ("pixel_mean", "unit", "symmetric")
@@ -129,15 +130,20 @@ class Execution:
         for name, least in (("interleave", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.compile and torch._dynamo.config.disable:
+            raise ValueError("compile asked for, but torch.compile is switched off in this process; unset "
+                             "TORCH_COMPILE_DISABLE and TORCHDYNAMO_DISABLE, or leave it out")
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
-            raise ValueError("device 'cuda' asked for, but torch finds no CUDA GPU here; use --device cpu or auto")
+            way = advice("--device cpu or auto", "device 'cpu' or 'auto'")
+            raise ValueError(f"device 'cuda' asked for, but torch finds no CUDA GPU here; use {way}")
         device = torch.device("cuda" if self.device != "cpu" and there else "cpu")
         if device.type == "cpu":
             wanted = {"graphs": self.graphs, "autotune": self.autotune, "precision tf32": self.precision == "tf32"}
             for name in (n for n, w in wanted.items() if w):
                 raise ValueError(f"{name} needs a CUDA GPU, and this run is on the CPU; leave it out")
         elif self.precision == "bf16" and torch.cuda.get_device_capability()[0] < BF16_CAPABILITY:
+            way = advice("--precision float32", "precision 'float32'")
             raise ValueError(f"precision bf16 needs a GPU of CUDA capability {BF16_CAPABILITY}.0 or more: "
-                             f"{torch.cuda.get_device_name()} would emulate it and crawl; use --precision float32")
+                             f"{torch.cuda.get_device_name()} would emulate it and crawl; use {way}")
         return device

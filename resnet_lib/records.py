@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+import hashlib
 import json
 import subprocess
 
 from . import __version__, identity
-from .files import home, schema_problem, write_atomically
+from .files import all_recorded, home, schema_problem, write_atomically
 from .recipe import Recipe
-from .wording import TITLES, duration
+from .wording import TITLES, advice, duration
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 SCHEMA_VERSION = 1
@@ -33,7 +34,7 @@ class StaleRecord(RecordError):
 
 
 def recorded_root() -> Path:
-    """Where committed records lie."""
+    """Where records are committed to; `files.recorded` also finds those that come with the library."""
     return home() / "data" / "runs"
 
 
@@ -61,6 +62,7 @@ class Record:
     dirty: bool = True
     schema: int = SCHEMA_VERSION
     semantics: int | None = field(default_factory=lambda: identity.SEMANTICS)  # so that a stale record can say why
+    digest: str | None = field(default=None, compare=False)  # the first records have none
     live: bool = field(default=False, compare=False)  # by which store it was read from; not written
 
     @property
@@ -108,7 +110,12 @@ class Record:
         """The content of the record's file."""
         content = asdict(self)
         del content["live"]
-        return content
+        return content | {"digest": self.measured()}
+
+    def measured(self) -> str:
+        """SHA-256 of rows and probes: what a damaged or edited file no longer holds."""
+        text = json.dumps([self.rows, self.probes], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def provenance(records: Sequence[Record]) -> str:
@@ -203,6 +210,9 @@ def read(path: str | Path, live: bool = False) -> Record:
         raise RecordError(f"{path}: {error}. Delete the file and run the experiment again") from error
     if record.recipe_id != identity.run_id(record.net, record.recipe, record.data):
         raise StaleRecord(f"{path}: stale: {_why_stale(record)}. Run the experiment again")
+    if record.digest != (record.measured() if live or record.digest else None):
+        raise StaleRecord(f"{path}: its rows are not those that were measured: the file is damaged or was edited. Run "
+                          f"the experiment again")
     record.semantics = identity.SEMANTICS  # the id says so, also where the field is older than the record
     if record.finished == path.name.endswith(UNFINISHED):
         raise RecordError(f"{path}: the run {'is' if record.finished else 'was'} {record.progress}, so its name must "
@@ -238,8 +248,9 @@ def write(record: Record, path: str | Path) -> None:
     try:
         write_atomically(path, lambda file: file.write((text + "\n").encode()))
     except OSError as error:
+        again = advice("run the same command with --resume", "call the same again, with resume=True")
         raise RecordError(f"{path}: cannot be written ({error.strerror}). What the run reached is kept in "
-                          f"{live_root()}: make room, then run the same command with --resume") from error
+                          f"{live_root()}: make room, then {again}") from error
 
 
 def recorded_path(record: Record) -> Path:
@@ -263,5 +274,4 @@ def load(name: str, tier: str = "paper", unfinished: bool = False) -> list[Recor
     With ``unfinished`` those of runs that were stopped come along. `experiments.find` also checks that
     the declaration is still the same.
     """
-    paths = sorted((recorded_root() / name / tier).glob("*.json"))
-    return [read(path) for path in paths if unfinished or not path.name.endswith(UNFINISHED)]
+    return [read(path) for path in all_recorded("runs", name, tier) if unfinished or not path.name.endswith(UNFINISHED)]

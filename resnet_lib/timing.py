@@ -6,7 +6,6 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -18,6 +17,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .recipe import PRECISIONS
+from .surroundings import standard
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
@@ -96,12 +96,14 @@ def compare(contenders: Mapping[str, Callable[[], object]], steps: int = 5, warm
             device: torch.device | str = "cpu") -> dict[str, Timing]:
     """Time contenders against each other in this process. Each is a function that takes one step.
 
+    Torch is as a process finds it at its start (`surroundings.standard`), whatever the caller has switched on.
     Every one first takes ``warmup`` steps, uncounted; a round is ``steps`` calls of each, one after the other.
     """
-    for step in contenders.values():
-        repeat(step, warmup)
-    return interleave({name: lambda step=step: stretch(step, steps, device) for name, step in contenders.items()},
-                      rounds)
+    with standard(tf32=None):
+        for step in contenders.values():
+            repeat(step, warmup)
+        return interleave({name: lambda step=step: stretch(step, steps, device) for name, step in contenders.items()},
+                          rounds)
 
 
 def ratio(fast: Timing, slow: Timing) -> Timing:
@@ -148,12 +150,6 @@ def convolutions(net: nn.Module, shape: Sequence[int]) -> list[Conv]:
     return found
 
 
-def cudnn_at_its_best(precision: str) -> AbstractContextManager:
-    """cuDNN with its search for the fastest algorithm, and TF32 only where ``precision`` says so."""
-    # enabled=True has to be said: by default this context switches cuDNN off
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=precision == "tf32")
-
-
 @dataclass
 class Roofline:
     """The convolutions of a net, each timed alone: the time that a training step cannot beat on this device.
@@ -188,6 +184,10 @@ class Roofline:
 
     def measure(self) -> float:
         """Seconds a step, measured now. The first call also finds the layouts."""
+        with standard(tf32=self.precision == "tf32", autotune=True):
+            return self._measure()
+
+    def _measure(self) -> float:
         total = 0.0
         for conv in dict.fromkeys(self.convs):
             known = self.layouts.get(conv)
@@ -212,8 +212,7 @@ class Roofline:
         if self.device.type != "cuda":
             work()
             return min(seconds_of(work) for _ in range(self.repeats))
-        with cudnn_at_its_best(self.precision):
-            return self._time_graph(work)
+        return self._time_graph(work)
 
     def _time_graph(self, work: Callable[[], None], calls: int = 10) -> float:
         side = torch.cuda.Stream()

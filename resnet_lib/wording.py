@@ -5,17 +5,29 @@
 Nothing heavy is imported: the build of the book reads this module too.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
 NBSP = "\u00a0"
+COMMAND = "RESNET_LIB_COMMAND"  # set in the environment while a command runs, for its workers too
 TITLES = {  # of data sets
     "digits": "scikit-learn’s digits",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
 }
+
+
+def advice(command: str, python: str) -> str:
+    """The way out that works for the caller: of a command of ``python -m resnet_lib``, or of a function."""
+    return command if os.environ.get(COMMAND) else python
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """``text`` with question marks for what an encoding cannot hold."""
+    return text.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 
 
 def number(field, value, digits=1):

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from resnet_lib import experiments
+from resnet_lib import experiments, files
 from resnet_lib.data import ImageSet
 from resnet_lib.experiments.declare import Tier, Variant
 from resnet_lib.experiments.reference import DEGRADATION
@@ -29,8 +29,9 @@ def _threads():
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty home: no data sets, no runs."""
+    """An empty home: no data sets, no runs, and none that come with the library."""
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
+    monkeypatch.setattr(files, "shipped", lambda: tmp_path / "nothing")
     return tmp_path
 
 

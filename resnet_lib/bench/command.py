@@ -16,7 +16,7 @@ import sys
 import torch
 
 from .. import nets, records
-from ..files import home, schema_problem, write_atomically
+from ..files import all_recorded, home, schema_problem, write_atomically
 from ..machine import cores, environment
 from ..recipe import Execution
 from ..timing import Timing, interleave, ratio
@@ -172,7 +172,7 @@ def read(path: str | Path) -> dict:
 
 def load() -> list[dict]:
     """The committed bench records, by file name, checked; an empty list where there are none."""
-    return [read(path) for path in sorted(root().glob("*.json"))]
+    return [read(path) for path in all_recorded("bench")]
 
 
 def write(content: dict, path: str | Path) -> None:

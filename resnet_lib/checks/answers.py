@@ -10,6 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 TEXT = {
     "right": "Right.", "wrong": "Not yet.", "empty": "Nothing here yet.",
+    "open": "Could not be judged here.",
     "no_hint": "This is not the expected answer.",
     "number_type": "Expected a number, got {got}.",
     "not_finite": "The answer is {got}, not a finite number.",
@@ -33,7 +34,10 @@ TEXT = {
     "class_of": "Expected a subclass of {base}, got {got}.",
     "instance_wanted": "Expected an instance of {base}, got the class itself: make one with parentheses.",
     "instance_of": "Expected an instance of {base}, got {got}.",
-    "late": "Your code did not finish within {seconds:g} seconds and was stopped. Does a loop never end?",
+    "late": "Your code computed for {seconds:g} seconds without an end and was stopped. Does a loop never end?",
+    "slow": "Your code did not finish within {wait:g} seconds, in which it hardly computed, and was stopped. Does it "
+            "wait for something, or is this machine busy?",
+    "no_value": "The right answer could not be computed ({type}: {text}).",
     "recursion": "Your code calls itself without end{where}.",
     "exit": "Your code tried to end Python (sys.exit or the like){where}.",
     "memory": "Your code asked for more memory than there is{where}.",

@@ -11,8 +11,10 @@ from html import escape
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
+from types import FunctionType, MethodType
 import linecache
 import pkgutil
+import sys
 import sysconfig
 import traceback
 
@@ -20,15 +22,18 @@ import torch
 from torch import nn
 
 from .. import exercises
+from ..surroundings import SurroundingsError, usual
+from ..wording import printable
 from . import limit
 from .answers import TEXT, Trouble, as_number, difference, kind_of, watched_forward, watched_function, wrong_object
 
-SIGNS = {"right": "✓", "wrong": "✗", "empty": "·"}
+SIGNS = {"right": "✓", "wrong": "✗", "empty": "·", "open": "?"}
+PLAIN = {"right": "+", "wrong": "-", "empty": ".", "open": "?"}  # where the console has no such letters
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `check` says: true if the answer is right. ``state`` is "right", "wrong" or "empty"."""
+    """What `check` says: true if the answer is right. ``state`` is "right", "wrong", "empty" or "open" (not judged)."""
 
     state: str
     text: str
@@ -37,7 +42,9 @@ class Verdict:
         return self.state == "right"
 
     def __str__(self) -> str:
-        return f"{SIGNS[self.state]} {self.text}"
+        encoding = getattr(sys.stdout, "encoding", None)
+        sign = SIGNS[self.state]
+        return printable(f"{sign if printable(sign, encoding) == sign else PLAIN[self.state]} {self.text}", encoding)
 
     __repr__ = __str__
 
@@ -153,6 +160,8 @@ class Module:
         problem = wrong_object(answer, nn.Module, self.want)
         if problem:
             return problem
+        if isinstance(answer, nn.Module):
+            answer = usual(answer)
         with watched_forward(answer if isinstance(answer, type) else type(answer)):
             problem = self.test(answer)
         return None if problem is None else problem or self.hint or TEXT["no_hint"]
@@ -189,11 +198,23 @@ def check(label: str, answer: object = None) -> Verdict:
     question = find(label)
     if answer is ... or answer is None or _unwritten(answer):
         return Verdict("empty", TEXT["empty"])
-    with limit.untouched():
-        question = _resolved(question)
-    result = limit.outcome(lambda: question.judge(answer), question.seconds)
-    problem = _in_words(result, question) if result.late or result.error else result.value
+    try:
+        with limit.untouched():
+            question = _resolved(question)
+        result = limit.outcome(lambda: question.judge(answer), question.seconds)
+    except SurroundingsError as problem:
+        return _open(str(problem))
+    except Exception as error:  # records that are not here, say
+        return _open(TEXT["no_value"].format(type=type(error).__name__, text=_text(error)))
+    if result.late:
+        return _open(TEXT["late" if result.seconds >= question.seconds else "slow"].format(
+            seconds=question.seconds, wait=limit.PATIENCE * question.seconds))
+    problem = _in_words(result.error) if result.error else result.value
     return Verdict("right", TEXT["right"]) if problem is None else Verdict("wrong", f"{TEXT['wrong']} {problem}")
+
+
+def _open(why: str) -> Verdict:
+    return Verdict("open", f"{TEXT['open']} {why}")
 
 
 def find(label: str) -> Question:
@@ -224,7 +245,7 @@ def _resolved(question: Question) -> Question:
 
 def _unwritten(answer: object) -> bool:
     """A function with nothing in it but ``...``, ``pass`` or a docstring: it has the code of one of the two below."""
-    code = getattr(answer, "__code__", None)
+    code = answer.__code__ if type(answer) in (FunctionType, MethodType) else None
     if code is None or code.co_code not in (_blank.__code__.co_code, _blank_with_docstring.__code__.co_code):
         return False
     return code.co_consts[-1] is None  # else it is ``return 5``, whose code looks the same
@@ -244,11 +265,8 @@ NOT_THEIRS = tuple({str(HERE), str(Path(torch.__file__).resolve().parent),
                     *(sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib"))})
 
 
-def _in_words(result: limit.Outcome, question: Question) -> str:
-    """The hint for an exception or a time-out."""
-    if result.late:
-        return TEXT["late"].format(seconds=question.seconds)
-    error = result.error
+def _in_words(error: BaseException) -> str:
+    """The hint for an exception."""
     if isinstance(error, Trouble):
         return str(error)
     where = _where(error)

@@ -84,7 +84,7 @@ def fetch_set(source: Source, root: Path, mirrors: Sequence[str] | None = None, 
 @contextlib.contextmanager
 def _alone(folder: Path):
     """Hold the folder's lock: two downloads into the same .part file would spoil each other."""
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / ".lock", mode=0o666)  # whoever may write in the folder may take it, too
     with _files(folder / ".lock"):
         try:
             lock.acquire(timeout=0)

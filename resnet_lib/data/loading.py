@@ -8,8 +8,9 @@ import torch
 
 from resnet_lib.data.download import fetch_set
 from resnet_lib.data.images import CLASSES, NAMES, ImageSet
-from resnet_lib.data.sources import OFFICIAL, DataError, find, read
+from resnet_lib.data.sources import OFFICIAL, DataError, elsewhere, find, read
 from resnet_lib.files import home
+from resnet_lib.wording import TITLES
 
 
 def load(name: str, root: str | Path | None = None, download: bool = False) -> ImageSet:
@@ -46,10 +47,14 @@ def state(name: str, root: str | Path | None = None) -> tuple:
 def load_or_digits(name: str, root: str | Path | None = None) -> ImageSet:
     """The set, or the digits (with ``fallback=name``) where none of its files is there.
 
-    Half a set, or a damaged one, is an error and not a reason to fall back: raises DataError as load does.
+    Half a set, a damaged one, or one that lies elsewhere in data/ is an error and not a reason to fall back: raises
+    DataError as load does.
     """
     _check(name)
     if name != "digits" and not any(find(OFFICIAL[name], _root(root), f) for f in OFFICIAL[name].files):
+        if found := elsewhere(OFFICIAL[name], _root(root)):
+            raise DataError(f"{TITLES[name]} is not in {_root(root) / OFFICIAL[name].folder}, and the digits shall not "
+                            f"stand in for it: {found}")
         return replace(_digits(), fallback=name)
     return load(name, root)
 

@@ -7,10 +7,12 @@ its MD5 is right, and no file's content is ever run: CIFAR-10's pickles may name
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,7 @@ def _archives(sizes: Sequence[int], md5s: Sequence[str]) -> tuple[File, ...]:
     return tuple(File(n + ".gz", size, md5) for (n, _), size, md5 in zip(IDX, sizes, md5s, strict=True))
 
 
+MOST_LOOKED_AT = 5_000  # files below data/, where a set is looked for that is not where it belongs
 CIFAR_SPLITS = (tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",))
 
 OFFICIAL = {
@@ -104,6 +107,33 @@ def find(source: Source, root: Path, want: File) -> tuple[Path, File] | None:
         if archive.name == want.name + ".gz" and packed.exists():
             return packed, archive
     return None
+
+
+def elsewhere(source: Source, root: Path) -> str | None:
+    """What lies below ``root`` of a set none of whose files is where it belongs, and the way out; None if nothing does.
+
+    Files count by what they hold, since MNIST and Fashion-MNIST have the same names; links that lead nowhere by name.
+    """
+    folder = root / source.folder
+    others = [root / other.folder for other in OFFICIAL.values() if other is not source]
+    known = {want.name: want for want in (*source.files, *source.archives)}
+    for found in islice(root.rglob("*"), MOST_LOOKED_AT):
+        want = known.get(found.name)
+        if want is None or any(other in found.parents for other in others):
+            continue
+        if found.is_symlink() and not found.exists():
+            return f"{found} is a link to {os.readlink(found)}, which is not there: mend the link, or delete it"
+        if not found.is_file() or found.stat().st_size != want.size or _md5(found) != want.md5:
+            continue
+        if want in source.archives and found.parent == (root if want.name.endswith(".tar.gz") else folder):
+            return f"{found} is there, but not unpacked: python -m resnet_lib data {source.name} unpacks it"
+        return f"{found} is there, but belongs in {folder}: move it and the files beside it"
+    return None
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def read(source: Source, root: Path) -> list[Tensor]:

@@ -37,6 +37,9 @@ class Control:
         return f"python -m resnet_lib control {self.name}"
 
 
+UNLEARNED = 0.8  # an error above this is no result of training: of ten classes guessing has 0.9
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Means over seeds, and whether the conclusion stands. ``best`` is the variant that came closest."""
@@ -44,9 +47,12 @@ class Outcome:
     best: str
     error: float
     reference: float
-    stands: bool
+    stands: bool | None  # None: the reference has not learned either, so that nothing can come close to it or stay away
 
     def __str__(self) -> str:
+        if self.stands is None:
+            return (f"the reference ends at {100 * self.reference:.1f} %, which is hardly better than guessing: "
+                    f"this control cannot judge here")
         gap = 100 * (self.error - self.reference)
         return (f"{self.best} ends at {100 * self.error:.1f} %, {abs(gap):.1f} points "
                 f"{'above' if gap >= 0 else 'below'} the reference: the conclusion "
@@ -140,4 +146,5 @@ def judge(control: Control, records: Sequence[Record]) -> Outcome:
     *errors, reference = means
     error = min(errors)
     best = parts(control)[errors.index(error)][1]
-    return Outcome(best, error, reference, error - reference >= control.margin)
+    stands = None if reference > UNLEARNED else error - reference >= control.margin
+    return Outcome(best, error, reference, stands)

@@ -24,6 +24,10 @@ class Variant:
     how: dict = field(default_factory=dict)  # fields of `Execution` that its runs need, on whatever machine
 
 
+# Small nets: a run a core is fastest, and the sums of one thread are the same on every number of cores.
+ONE_THREAD = Execution(device="cpu", threads=1, workers=0)
+
+
 @dataclass(frozen=True)
 class Tier:
     """An experiment at one cost. ``size`` is the side of the pictures, n_* the subset (None: all)."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import json
 import math
 
-import torch
 
 from .. import nets
 from ..files import home, write_atomically
@@ -66,16 +65,12 @@ def seconds_per_step(job: Job, execution: Execution) -> float:
 def _measure(job: Job, execution: Execution) -> float:
     pictures = math.ceil(BATCHES * job.recipe.batch / (1 - job.recipe.validation))
     images = job.pictures.originals().subset(pictures, 1).resize(job.pictures.size)
-    threads = torch.get_num_threads()
-    try:
-        run = Run(nets.build(job.net), images, job.recipe, execution)
-        run.net.train()
-        # the first steps choose algorithms or record graphs
-        repeat(run.step, 5 if run.device.type == "cuda" else 1)
-        once = stretch(run.step, 1, run.device)
-        return stretch(run.step, min(200, max(1, int(SECONDS / once))), run.device)
-    finally:
-        torch.set_num_threads(threads)
+    run = Run(nets.build(job.net), images, job.recipe, execution)
+    run.net.train()
+    # the first steps choose algorithms or record graphs
+    repeat(run.step, 5 if run.device.type == "cuda" else 1)
+    once = stretch(run.step, 1, run.device)
+    return stretch(run.step, min(200, max(1, int(SECONDS / once))), run.device)
 
 
 def steps_left(job: Job, at: int = 0) -> float:

@@ -10,10 +10,10 @@ from pathlib import Path
 from torch import nn
 
 from .. import nets
+from ..files import recorded
 from ..identity import run_id
 from ..recipe import Execution, Recipe
-from ..records import (UNFINISHED, Record, RecordError, StaleRecord, live_root, read, recorded_path,
-                       recorded_root)
+from ..records import UNFINISHED, Record, RecordError, StaleRecord, live_root, read, recorded_path
 from ..wording import TITLES
 from . import weights
 from .declare import Experiment, Tier, Variant
@@ -88,15 +88,14 @@ def find(name: str, tier: str, variant: str, unfinished: bool = False) -> list[R
     that is committed: ask `Record.finished`.
     """
     live, committed, stopped = [], [], []
-    folder = recorded_root() / name / tier
     for seed in seeds_of(name, tier, variant):
         stem = f"{variant}-s{seed}"
         if any((live_root() / name / tier).glob(f"{stem}.*.json")):  # else the pictures need not be read
             live += filter(None, [find_record(job(name, tier, variant, seed))])
-        if (folder / f"{stem}.json").exists():
-            committed.append(committed_record(folder / f"{stem}.json"))
-        if unfinished and (folder / f"{stem}{UNFINISHED}").exists():
-            stopped.append(committed_record(folder / f"{stem}{UNFINISHED}"))
+        for suffix, those in ((".json", committed), (UNFINISHED, stopped if unfinished else None)):
+            path = recorded("runs", name, tier, stem + suffix)
+            if those is not None and path.exists():
+                those.append(committed_record(path))
     best = max(live, committed, key=len) or stopped  # max takes the first of equals: live
     same = [r for r in live + committed + stopped if r.data["sha256"] == best[0].data["sha256"]]
     by_seed = {r.seed: r for r in reversed(same)}  # live ones stand first and win
@@ -107,7 +106,7 @@ def committed_record(path: Path) -> Record:
     """A record of data/runs; StaleRecord, saying what differs, unless the present declaration would make it."""
     record = read(path)
     name = f"{record.experiment} {record.tier} {record.variant}-s{record.seed}"
-    if recorded_path(record) != path:
+    if recorded_path(record).parts[-3:] != path.parts[-3:]:
         raise StaleRecord(f"{path}: by its content this is {name}, which belongs in {recorded_path(record)}. Move it "
                           f"there, or delete it")
     try:
@@ -194,7 +193,7 @@ def trained(name: str, tier: str, variant: str, seed: int = 0) -> nn.Module:
         raise ValueError(f"{variant}-s{seed} keeps no weights; those at tier {tier} of {name} that do: "
                          f"{', '.join(kept) or 'none'}")
     record = run(name, tier, (seed,), [variant])[0]
-    path = wanted.live("pt") if record.live else weights.recorded_path(record)
+    path = wanted.live("pt") if record.live else recorded(*weights.recorded_path(record).parts[-4:])
     if not path.exists():
         train_again(wanted, get(name, tier)[1].execution)
         path = wanted.live("pt")

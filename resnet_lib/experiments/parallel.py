@@ -15,12 +15,12 @@ import os
 import signal
 
 from tqdm.auto import tqdm
-import torch
 
 from .. import records
 from ..files import home
 from ..machine import cores
 from ..recipe import Execution
+from ..wording import advice
 from .runner import WAITING, Job, RunError, train, training
 
 _shared: dict = {}  # a worker's queue and stop flag, set by _enter
@@ -78,12 +78,8 @@ def _work(job: Job, execution: Execution, resume, deadline, paused, call: int) -
     if _shared["call"] == call and deadline is not None and time() > deadline:
         return None  # a worker's first run of a call makes some progress in any case
     _shared["call"] = call
-    threads = torch.get_num_threads()
-    try:
-        return train(job, execution, resume, deadline, lambda images: _shared["queue"].put((job.recipe_id, images)),
-                     lambda: _wait_while(paused, _shared["stop"].is_set))
-    finally:
-        torch.set_num_threads(threads)  # the next job may leave the choice to torch
+    return train(job, execution, resume, deadline, lambda images: _shared["queue"].put((job.recipe_id, images)),
+                 lambda: _wait_while(paused, _shared["stop"].is_set))
 
 
 def _weight(job: Job) -> int:
@@ -142,7 +138,6 @@ def train_all(work: Sequence[tuple[Job, Execution]], resume: bool | Path = True,
 
 def _in_turn(work, resume, deadline, follow: Follow, interleave: int) -> dict:
     """In this process, ``interleave`` runs at a time, each a step in its turn."""
-    threads = torch.get_num_threads()
     waiting, active, found = deque(work), deque(), {job.recipe_id: None for job, _ in work}
     begun = False
     try:
@@ -174,7 +169,6 @@ def _in_turn(work, resume, deadline, follow: Follow, interleave: int) -> dict:
         return found
     finally:
         with ExitStack() as last:  # closes all of them, whatever one of them raises
-            last.callback(torch.set_num_threads, threads)
             for _, steps in active:
                 last.callback(steps.close)  # after an error or Ctrl-C: the others save themselves
 
@@ -208,5 +202,7 @@ def _in_processes(work, resume, deadline, follow: Follow, workers: int) -> dict:
             raise RunError("no worker process could start. In a script, put what runs experiments under "
                            "if __name__ == '__main__':, or pass execution=Execution(workers=1)") from error
         raise RunError("a worker process was killed (out of memory?); finished runs and checkpoints are kept. "
-                       "Run again with --resume, or with fewer --workers") from error
+                       + advice("Run again with --resume, or with fewer --workers",
+                                "Call the same again, or with a smaller number of workers: "
+                                "execution=Execution(workers=1)")) from error
     return found

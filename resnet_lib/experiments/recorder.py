@@ -134,9 +134,12 @@ def state() -> str:
 def alone(lefts: Sequence[Left]) -> Iterator[Progress]:
     """Work off a queue in here: RunError where another process does. A request to end comes as KeyboardInterrupt."""
     _file("lock").parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_file("lock"))
+    lock = FileLock(_file("lock"), mode=0o666)
     try:
         lock.acquire(timeout=0)
+    except PermissionError:
+        raise RunError(f"{_file('lock')} belongs to another user; set RESNET_LIB_HOME to a folder of your own"
+                       ) from None
     except Timeout:
         raise RunError(f"a queue is worked off here already, and two would be in each other's way: {state()}. End "
                        f"it with: python -m resnet_lib queue --stop") from None

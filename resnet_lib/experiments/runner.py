@@ -14,9 +14,11 @@ from filelock import FileLock, Timeout
 import torch
 
 from .. import data, nets, records
-from ..files import home
+from ..files import home, recorded
 from ..machine import environment, is_out_of_memory
 from ..recipe import Execution, Recipe
+from ..surroundings import standard
+from ..wording import advice
 from ..train import Run
 from . import weights
 
@@ -47,11 +49,13 @@ class Pictures:
 
 
 @lru_cache(maxsize=4)
+@standard()
 def _originals(name: str, n_train: int | None, n_test: int | None, _home: Path, _state: tuple) -> data.ImageSet:
     return data.load_or_digits(name).subset(n_train, n_test)
 
 
 @lru_cache(maxsize=2)
+@standard()
 def _resized(originals: data.ImageSet, size: int) -> data.ImageSet:
     return originals.resize(size)
 
@@ -83,7 +87,7 @@ class Job:
 
     def recorded(self) -> Path:
         """Where the committed record lies, if there is one."""
-        return records.recorded_root() / self.experiment / self.tier / f"{self.name}.json"
+        return recorded("runs", self.experiment, self.tier, f"{self.name}.json")
 
     def live(self, suffix: str = "json") -> Path:
         """Where this machine keeps the run: "json" the record, "ckpt" its checkpoint, "lock" its lock."""
@@ -113,6 +117,12 @@ def _record(job: Job, rows: list, probes: list, segments: list) -> records.Recor
                           commit, dirty, live=True)
 
 
+def _run(job: Job, execution: Execution) -> Run:
+    with standard(), torch.random.fork_rng(devices=[]):  # a builder draws weights, which the run draws anew
+        return Run(nets.build(job.net), job.pictures.load(), job.recipe, job.carried_out(execution))
+
+
+@standard()
 def _count(job: Job, side: int = 224) -> records.Record:
     """The record of a net that is not trained: parameters, MACs, shapes."""
     start = perf_counter()
@@ -146,13 +156,9 @@ def train(job: Job, execution: Execution, resume: bool | Path = True, deadline: 
 
 def train_again(job: Job, execution: Execution) -> None:
     """Train a job whose record is there but not its weights, and keep these; the record stays as it is."""
-    run = Run(nets.build(job.net), job.pictures.load(), job.recipe, job.carried_out(execution))
-    threads = torch.get_num_threads()
-    try:
-        for _ in run:
-            pass
-    finally:
-        torch.set_num_threads(threads)
+    run = _run(job, execution)
+    for _ in run:
+        pass
     weights.write(job.live("pt"), run.net, job.recipe_id)
 
 
@@ -169,12 +175,15 @@ def training(job: Job, execution: Execution, resume: bool | Path = True, deadlin
     except OSError as error:
         raise RunError(f"runs cannot be kept in {records.live_root()} ({error.strerror}); set RESNET_LIB_HOME to a "
                        f"folder that can be written") from error
-    lock = FileLock(job.live("lock"))
-    if not (yield from _acquire(lock, job, lambda: stopped() or deadline is not None and time() > deadline)):
+    lock = FileLock(job.live("lock"), mode=0o666)  # whoever may write in the folder may take it, too
+    with _own(job):
+        have = yield from _acquire(lock, job, lambda: stopped() or deadline is not None and time() > deadline)
+    if not have:
         return None
     try:
         for part in job.live().parent.glob(f"{job.live('').name}*.part"):  # what a killed process left
-            part.unlink()
+            with _own(job):
+                part.unlink()
         record = find_record(job)
         if record is None:
             if job.recipe is None:
@@ -213,10 +222,10 @@ def _acquire(lock: FileLock, job: Job, give_up: Callable[[], bool]) -> Generator
 def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str, None, records.Record | None]:
     checkpoint = job.live("ckpt")
     if not resume and checkpoint.exists():
-        raise RunError(f"{job.name} has a checkpoint, {checkpoint}; add --resume to go on from it, or delete it to "
-                       f"begin anew")
+        way = advice("add --resume", "say resume=True")
+        raise RunError(f"{job.name} has a checkpoint, {checkpoint}; {way} to go on from it, or delete it to begin anew")
     with _plainly(job, checkpoint):
-        run = Run(nets.build(job.net), job.pictures.load(), job.recipe, job.carried_out(execution))
+        run = _run(job, execution)
     if run.recipe_id != job.recipe_id:
         raise RunError(f"{job.name}: data/ has changed since the run was asked for; run the same command again")
     source = resume if isinstance(resume, Path) else checkpoint
@@ -246,6 +255,17 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str
 
 
 @contextmanager
+def _own(job: Job):
+    """One line where somebody else's files are in the way."""
+    try:
+        yield
+    except PermissionError as error:
+        raise RunError(f"{job.name}: {error.filename or job.live('lock')} belongs to another user and cannot be "
+                       f"written; set RESNET_LIB_HOME to a folder of your own, or let its owner share the folder: "
+                       f"chmod -R a+rwX {records.live_root()}") from error
+
+
+@contextmanager
 def _plainly(job: Job, checkpoint: Path):
     """Failures of the machine in one line, with what is kept and the way out."""
     kept = f"the checkpoint {checkpoint} is kept" if checkpoint.exists() else "it had no checkpoint yet"
@@ -254,11 +274,13 @@ def _plainly(job: Job, checkpoint: Path):
     except (RuntimeError, MemoryError) as error:
         said = (str(error) or type(error).__name__).strip().splitlines()[0]
         if is_out_of_memory(error):
+            fewer = advice("--interleave 1 --workers 1", "execution=Execution(interleave=1, workers=1)")
             raise RunError(f"{job.name}: out of memory ({said[:120]}); {kept}. Train fewer runs at the same time "
-                           f"(--interleave 1 --workers 1), or use a larger machine, and add --resume") from error
+                           f"({fewer}), or use a larger machine, and {_go_on()}") from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise RunError(f"{job.name}: torch.compile failed ({said[:160]}); {kept}. Install a C++ compiler "
-                           f"(g++ or clang), or run without --compile, and add --resume") from error
+                           f"(g++ or clang), or run {advice('without --compile', 'with compile=False')}, and {_go_on()}"
+                           ) from error
         raise
 
 
@@ -269,4 +291,8 @@ def _save(run: Run, checkpoint: Path, job: Job) -> None:
         kept = "the checkpoint before it is kept" if checkpoint.exists() else "no earlier one exists"
         raise RunError(f"{job.name}: the checkpoint at step {run.at:,} cannot be written to {checkpoint} "
                        f"({getattr(error, 'strerror', None) or str(error).splitlines()[0]}); {kept}. Make room, then "
-                       f"run the same command with --resume") from error
+                       f"{_go_on()}") from error
+
+
+def _go_on() -> str:
+    return advice("run the same command with --resume", "call the same again: it goes on from there")

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-from ..recipe import Execution, Recipe
-from .declare import Experiment, Tier, Variant, pairs, plain, residual
+from ..recipe import Recipe
+from .declare import ONE_THREAD, Experiment, Tier, Variant, pairs, plain, residual
 from .reference import QUICK
-
-ONE_THREAD = Execution(device="cpu", threads=1, workers=0)
 
 # --- signals: does the constant of the initialization decide whether a plain net trains? ----------------------------
 
@@ -89,7 +87,7 @@ def _tampered(depth: int) -> dict[str, Variant]:
         "gated-0": variant("F + (1 − g)·x, gate bias 0", kind="gated"),
         "gated-6": variant("F + (1 − g)·x, gate bias −6", kind="gated", gate_bias=-6.0),
         "conv": variant("F + 1×1 convolution of x", kind="conv"),
-        "dropout": variant("F + dropout of x, one half", kind="dropout"),
+        "dropout": variant("F + dropout of x, one half", kind="dropout-0.5"),
     }
 
 

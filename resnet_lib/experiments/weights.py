@@ -10,12 +10,14 @@ import torch
 import torch.nn as nn
 
 from .. import nets
-from ..files import home, write_atomically
+from ..files import home, recorded, write_atomically
 from ..records import Record, RecordError
+from ..surroundings import standard
+from ..wording import advice
 
 
 def recorded_path(record: Record) -> Path:
-    """Where the weights of a recorded run lie."""
+    """Where the weights of a recorded run are committed to."""
     return home() / "data" / "weights" / record.experiment / record.tier / f"{record.variant}-s{record.seed}.pt"
 
 
@@ -26,17 +28,19 @@ def write(path: str | Path, net: nn.Module, recipe_id: str) -> None:
     try:
         write_atomically(Path(path), lambda file: torch.save(content, file))
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+        again = advice("run the same command with --resume", "call the same again")
         raise RecordError(f"{path}: the weights cannot be written ({getattr(error, 'strerror', None) or error}); make "
-                          f"room, then run the same command with --resume") from error
+                          f"room, then {again}") from error
 
 
+@standard()
 def load(record: Record, path: str | Path | None = None) -> nn.Module:
     """The trained net of a record, on the CPU in evaluation mode.
 
     Its file is the recorded one unless ``path`` names another. RecordError where there is none, where
     it cannot be read, or where it holds the weights of another run.
     """
-    path = Path(path or recorded_path(record))
+    path = Path(path or recorded(*recorded_path(record).parts[-4:]))
     name = f"{record.variant}-s{record.seed}"
     if not path.exists():
         raise RecordError(f"{path}: there are no weights of {name}; the paper tier keeps those of some runs: "

@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..files import home
+from ..files import recorded
 
 Kept = tuple[bool, ...]  # for each block, first to last, whether it is still there
 At = Callable[[nn.Module, Kept], nn.Module]  # what stands for a block after this combination of the blocks before it
@@ -123,7 +123,7 @@ def reestimated(net: nn.Module, x: Tensor, possible: Sequence[tuple[bool, ...]],
 
 def results(name: str = "clothes") -> dict:
     """A data file of the lesion lab: all combinations for two nets ("clothes"), or single lesions of all ("seeds")."""
-    return json.loads((home() / "data" / "lesions" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(recorded("lesions", f"{name}.json").read_text(encoding="utf-8"))
 
 
 def right(found: dict, kind: str, gone: Sequence[int] = (), again: bool = False) -> float:

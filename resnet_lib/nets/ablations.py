@@ -13,7 +13,7 @@ from torch import Tensor
 from ..blocks import BasicBlock, conv1x1, conv3x3, make_shortcut
 from .base import ResNet, blocks_per_stage, cifar_stages, finish
 
-TAMPERINGS = ("scaled", "scaled-both", "exclusive", "gated", "dropout", "conv")
+TAMPERINGS = ("scaled", "scaled-both", "exclusive", "gated", "dropout-0.5", "conv")
 REMEDIES = ("none", "zero", "skipinit", "sqrt", "fixup")
 
 
@@ -22,7 +22,7 @@ class TamperedBlock(BasicBlock):
 
     ``kind``, with s the shortcut's value and g = sigmoid(W s + gate_bias), W a 1×1 convolution:
     "scaled": F + s/2; "scaled-both": F/2 + s/2; "exclusive": g·F + (1 − g)·s; "gated": F + (1 − g)·s;
-    "dropout": F + dropout(s), half of it; "conv": F + a 1×1 convolution with batch norm (option C).
+    "dropout-0.5": F + dropout(s), half of it; "conv": F + a 1×1 convolution with batch norm (option C).
     In blocks that change the shape g reads s, which option A has brought to the new shape; the paper does not say.
     """
 
@@ -42,7 +42,7 @@ class TamperedBlock(BasicBlock):
             s, f = (1 - g) * s, g * f if self.kind == "exclusive" else f
         elif self.kind in ("scaled", "scaled-both"):
             s, f = s / 2, f / 2 if self.kind == "scaled-both" else f
-        elif self.kind == "dropout":
+        elif self.kind == "dropout-0.5":
             s = F.dropout(s, 0.5, self.training)
         return F.relu(f + s)
 

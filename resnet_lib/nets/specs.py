@@ -10,7 +10,8 @@ from .imagenet import resnet
 from .rebuilt import cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple
 
 BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_bottleneck, cifar_resnet18, d2l_resnet18, keras_v1,
-                                    mnist_simple, tampered_resnet, unnormalized_resnet, relu_first_resnet)}
+                                    tampered_resnet, unnormalized_resnet, relu_first_resnet)}
+BUILDERS["mnist_simple_relu"] = mnist_simple
 
 
 def complete(spec: dict) -> dict:

@@ -1,7 +1,7 @@
 """`Run`: the loop, which can stop and go on anywhere, and its checkpoints."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,10 @@ from ..files import write_atomically
 from ..machine import environment, peak_memory
 from ..nets import deepen, init_weights
 from ..recipe import Execution, Recipe
+from ..surroundings import standard, usual
+from ..wording import advice
 from .optim import keep_momentum, load_optimizer, make_optimizer
-from .update import Counter, Graphs, Update, exact_float32, set_backend
+from .update import Counter, Graphs, Update
 
 PADDING = {"crop_flip": 4, "flip": 0}  # 4: He15 §4.2
 EVAL_BATCH = 1000
@@ -44,10 +46,19 @@ class Run:
     def __init__(self, net: nn.Module, images: data.ImageSet, recipe: Recipe, execution: Execution | None = None):
         self.images, self.recipe, self.execution = images, recipe, execution or Execution()
         self.device = self.execution.resolve()
-        net = net.cpu()  # where the generator draws
+        with self._standard():
+            self._prepare(net)
+
+    def _standard(self, exact: bool = False):
+        """The process as this run declares it; ``exact``: float32 is float32, also where steps may round to TF32."""
+        how = self.execution
+        return standard(how.threads, tf32=how.precision == "tf32" and not exact, autotune=how.autotune)
+
+    def _prepare(self, net: nn.Module) -> None:
+        images, recipe = self.images, self.recipe
+        net = usual(net).cpu()  # where the generator draws
         self.spec = identity.spec_of(net, with_weights=recipe.init == "keep")
         self.recipe_id = identity.run_id(self.spec, recipe.to_json(), images.identity())
-        set_backend(self.execution, self.device)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.format = torch.channels_last if self.execution.channels_last else torch.contiguous_format
         if recipe.deepen_to:
@@ -83,15 +94,19 @@ class Run:
 
     def _load_images(self) -> None:
         """Everything to the device once, as uint8; the mean picture is padded like the pictures."""
-        to, images = self.device, self.images
+        images = self.images
+
+        def there(tensor: Tensor) -> Tensor:
+            return (tensor.clone() if tensor.is_inference() else tensor).to(self.device)  # no gradient may meet such
+
         self.n_train = round(len(images.train_y) * (1 - self.recipe.validation))
         if self.recipe.normalize == "pixel_mean":
             mean = data.pixel_mean(images.train_x[: self.n_train])
         else:
             mean = torch.zeros(images.train_x.shape[1:])
-        self._mean = mean.to(to)
-        self._train_x, self._train_y = images.train_x.to(to), images.train_y.to(to)
-        self._test_x, self._test_y = images.test_x.to(to), images.test_y.to(to)
+        self._mean = mean.to(self.device)
+        self._train_x, self._train_y = there(images.train_x), there(images.train_y)
+        self._test_x, self._test_y = there(images.test_x), there(images.test_y)
         if self.recipe.augment != "none":
             padding = PADDING[self.recipe.augment]
             self._padded = data.pad(self._train_x[: self.n_train], padding)
@@ -130,21 +145,32 @@ class Run:
 
     def step(self) -> None:
         """One update: batch, loss, gradients, optimizer. It waits for the device once an epoch, for its plan."""
-        set_backend(self.execution, self.device)  # another run of this process may have set its own
-        with self._on_stream():
+        with self._standard(), self._on_stream():
             if self.at % self.batches_per_epoch == 0:
                 self._draw_epoch()
             if self.recipe.deepen_to and self.at == self.recipe.deepen_at:
                 self._grow()
             plan = self._step_plan()
-            self._update(plan, self.recipe.lr_at(self.at))
+            with self._dice():
+                self._update(plan, self.recipe.lr_at(self.at))
         self._counter.seen += plan.shape[1]
         self.at += 1
+
+    @contextmanager
+    def _dice(self):
+        """What a net draws in a step (dropout) depends on seed and step alone, so that a resumed run draws the same."""
+        gpu = [self.device.index or 0] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(gpu):
+            seed = self.recipe.seed << 32 | self.at
+            torch.default_generator.manual_seed(seed)
+            for index in gpu:
+                torch.cuda.default_generators[index].manual_seed(seed)
+            yield
 
     def _grow(self) -> None:
         """Make the net deeper, its function and the momentum of its old layers kept (`deepen.grow`)."""
         x = self._normalize(self._train_x[: min(EVAL_BATCH, self.n_train)], self._mean)
-        with exact_float32(self.device):
+        with self._standard(exact=True):
             # a generator of its own: the run's is drawn from once an epoch, and a resumed run draws that again
             generator = torch.Generator().manual_seed(NEW_KERNELS + self.recipe.seed)
             deepen.grow(self.net, self.recipe.deepen_to, x, generator)
@@ -154,15 +180,14 @@ class Run:
         self.optimizer = grown
         self._update = self._make_update()
 
-    @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor, mirrored: bool = False) -> tuple[float, float | None]:
         """Error (fraction) and mean loss over uint8 pictures, in evaluation mode, no augmentation.
 
         ``mirrored``: the probabilities are the mean of those for a picture and for its mirror image.
         """
-        counter = Counter(self.device)
         self.net.eval()
-        with self._on_stream(), exact_float32(self.device):
+        with self._standard(exact=True), torch.no_grad(), self._on_stream():
+            counter = Counter(self.device)
             for start in range(0, len(y), EVAL_BATCH):
                 here = slice(start, start + EVAL_BATCH)
                 pictures = self._normalize(x[here], self._mean)
@@ -197,7 +222,7 @@ class Run:
         if self.at in self.recipe.probe_steps and all(p["step"] != self.at for p in self.probes):
             here = slice(0, min(self.recipe.batch, self.n_train))  # the same pictures every time
             x = self._normalize(self._train_x[here], self._mean)
-            with exact_float32(self.device):
+            with self._standard(exact=True):
                 self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self._train_y[here])})
 
     @property
@@ -218,9 +243,9 @@ class Run:
 
     def advance(self) -> dict | None:
         """One step with its probes and its row: the row where one is due, else None."""
-        segment, start = self._segment(), perf_counter()
-        row = None
-        with self._on_stream():
+        row, start = None, perf_counter()
+        with self._standard(), self._on_stream():
+            segment = self._segment()
             if self.at == 0:
                 self.net.train()
                 self._probe_if_due()
@@ -261,17 +286,18 @@ class Run:
             raise ValueError(f"this is not a checkpoint of a run: it lacks {', '.join(missing)}")
         if state["recipe_id"] != self.recipe_id:
             raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
-                             f"made for, or start anew without --resume")
-        if self.recipe.deepen_to and self.at <= self.recipe.deepen_at < state["at"]:
-            self._grow()  # for its shape; the weights come from the state
-        self.net.load_state_dict(state["net"])
-        load_optimizer(self.optimizer, state["optimizer"])
-        self.at = state["at"]
-        self.generator.set_state(state["generator"].cpu())
-        if self.at % self.batches_per_epoch:
-            self._draw_epoch()
-        self._counter.restore(state["counter"])
-        self._update = self._make_update()  # captured graphs would go on with the old momentum
+                             f"made for, or start anew {advice('without --resume', 'and load none')}")
+        with self._standard(), self._on_stream():
+            if self.recipe.deepen_to and self.at <= self.recipe.deepen_at < state["at"]:
+                self._grow()  # for its shape; the weights come from the state
+            self.net.load_state_dict(state["net"])
+            load_optimizer(self.optimizer, state["optimizer"])
+            self.at = state["at"]
+            self.generator.set_state(state["generator"].cpu())
+            if self.at % self.batches_per_epoch:
+                self._draw_epoch()
+            self._counter.restore(state["counter"])
+            self._update = self._make_update()  # captured graphs would go on with the old momentum
         self.rows, self.probes, self.segments = list(state["rows"]), list(state["probes"]), list(state["segments"])
         self._open_segment = None
 
@@ -301,10 +327,11 @@ def read_checkpoint(path: str | Path) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, and --resume "
-                         f"without a file finds them") from None
+        found = advice("--resume without a file", "experiments.run")
+        raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, where {found} "
+                         f"finds them") from None
     except OSError:
         raise
     except Exception as error:  # a truncated zip, a pickle with code in it, another format
-        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and run "
-                         f"again without --resume") from error
+        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and begin the run "
+                         f"anew{advice(', without --resume', '')}") from error

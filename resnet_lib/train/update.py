@@ -5,7 +5,6 @@ a GPU and then replays it with a single launch.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 import math
 
 import torch
@@ -55,34 +54,6 @@ class Counter:
         self.wrong.copy_(state["wrong"])
         self.loss.copy_(state["loss"])
         self.seen = state["seen"]
-
-
-def set_backend(execution: Execution, device: torch.device) -> None:
-    """Switches that torch keeps for the whole process."""
-    if execution.threads and execution.threads != torch.get_num_threads():
-        torch.set_num_threads(execution.threads)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = execution.autotune
-        _allow_tf32(execution.precision == "tf32")
-
-
-def _allow_tf32(yes: bool) -> None:
-    torch.backends.cudnn.allow_tf32 = yes
-    torch.backends.cuda.matmul.allow_tf32 = yes
-
-
-@contextmanager
-def exact_float32(device: torch.device):
-    """Float32 means float32 in here: TF32 would round to ten bits."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    try:
-        _allow_tf32(False)
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 class Update:

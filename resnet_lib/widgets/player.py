@@ -13,6 +13,7 @@ from ..records import Record
 MODES = ("auto", "frames", "ipywidgets")
 MOST_FRAMES = 20
 MOST_BYTES = 300_000
+HIDE = "<style>body:has(.jupyter-widgets) .rn-still { display: none }</style>"  # where sliders live, no still picture
 
 
 def frames(draw: Callable[[object], Figure], values: Sequence, label: str, alt: Callable[[object], str],
@@ -63,18 +64,28 @@ def _player(draw, values, label, alt, records, caption, source, kind, table, sta
 
 def _slider(draw, values, label, alt, records, caption, source, kind, start):
     import ipywidgets
-    from IPython.display import HTML
+    from IPython.display import HTML, display
 
     slider = ipywidgets.SelectionSlider(options=[(str(v), v) for v in values], index=start, description=label)
     view = ipywidgets.Output()
 
+    def figure(value, words: str = "") -> str:
+        return (f'<figure class="rn-figure">{svg(draw(value), alt(value))}'
+                f"<figcaption>{words}{caption} {credit(records, source, kind)}</figcaption></figure>")
+
     def redraw(_change=None):
         with view:
             view.clear_output(wait=True)
-            from IPython.display import display
-            display(HTML(f'<figure class="rn-figure">{svg(draw(slider.value), alt(slider.value))}'
-                         f"<figcaption>{caption} {credit(records, source, kind)}</figcaption></figure>"))
+            display(HTML(figure(slider.value)))
 
     slider.observe(redraw, "value")
     redraw()
+    still(figure(values[start], f"{escape(label)} {escape(str(values[start]))}. "))
     return ipywidgets.VBox([slider, view])
+
+
+def still(html: str) -> None:
+    """Show what stands for widgets where none can live: in a notebook that is exported, or read without a kernel."""
+    from IPython.display import HTML, display
+
+    display(HTML(f'<div class="rn-still">{HIDE}{html}</div>'))

@@ -10,7 +10,7 @@ from .. import plots
 from ..files import inline_json
 from ..plots import Shown, credit, svg
 from ..records import Record
-from .player import MODES, table, within_limit
+from .player import MODES, still, table, within_limit
 
 HANDLES = 5
 TEXT = {
@@ -130,4 +130,7 @@ def _sliders(data: dict, shown: Sequence[Record], hidden: Sequence[Record], y: s
     for slider in sliders:
         slider.observe(redraw, "value")
     redraw()
+    names = {part: data[part]["name"] for part in ("shown", "hidden")}
+    still(f'<figure class="rn-figure">{svg(plots.curves([*shown, *hidden], y).figure, TEXT["alt"].format(**names))}'
+          f"<figcaption>{caption} {credit([*shown, *hidden])}</figcaption></figure>")
     return ipywidgets.VBox([*sliders, ipywidgets.HBox([reveal, again]), view])

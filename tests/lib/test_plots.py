@@ -138,7 +138,10 @@ def test_frames_in_the_book(monkeypatch):
 
 def test_a_slider_elsewhere(monkeypatch):
     monkeypatch.delenv("RESNET_LIB_BOOK", raising=False)
-    box = widgets.frames(draw, (0, 5), "step", str, [record()])
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda html: shown.append(html.data))
+    box = widgets.frames(draw, (0, 5), "step", str, [record()], start=1)
+    assert '<div class="rn-still">' in shown[-1] and shown[-1].count("<svg") == 1 and "step 5. " in shown[-1]
     slider = box.children[0]
     assert [v for _, v in slider.options] == [0, 5]
     slider.value = 5  # redraws without an error

@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_the_old_record(made, tmp_path, monkeypatch):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(records.RecordError, match="No space left on device.*--resume"):
+    with pytest.raises(records.RecordError, match="No space left on device.*resume=True"):
         records.write(made, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 

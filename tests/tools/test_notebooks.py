@@ -1,5 +1,7 @@
 """Notebooks made from chapters, their first cell, the wheel and the zip; a slow test runs every notebook."""
 
+import ast
+import builtins
 import hashlib
 import importlib.util
 import json
@@ -18,8 +20,8 @@ from conftest import ROOT
 import bundle
 import generate
 from book import Book
-from translator import Cells, TranslationError, identified
 from first_cell import first_cell, modules
+from translator import Cells, TranslationError, identified, imported, names_in
 from parser import CodeCell, Exercise, Solution
 
 from resnet_lib import values
@@ -323,6 +325,21 @@ def test_exercises_become_headings_starters_cells_and_solutions_folds(made):
     assert cells[6]["metadata"] == {"cellView": "form", "jupyter": {"source_hidden": True}}
 
 
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_starter_runs_though_earlier_cells_did_not(name):
+    """It takes no name from them: what it needs it makes or imports itself."""
+    content = nbformat.reads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
+    starters = [cell.source for cell in content.cells if "exercise" in cell.metadata.get("tags", [])]
+    assert starters
+    for code in starters:
+        tree = ast.parse(code)
+        made = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        made |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        made |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        assert not names_in(code) - made - imported(code).keys() - set(dir(builtins)), code
+        assert "check" in imported(code)
+
+
 def test_a_solution_that_would_fold_away_the_text_behind_it_stands_at_the_end(made):
     text = EXERCISES.replace("```{exercise}\n:label: one-2", "Ordinary text.\n\n```{exercise}\n:label: one-2")
     found = sources(made(text))
@@ -456,7 +473,7 @@ def run_first_cell(folder: Path, monkeypatch, absent=(), repository="", codes=()
 
     def run(command, **_):
         asked.append(command[command.index("-q") + 1 :])
-        return types.SimpleNamespace(returncode=bool(fails), stdout=f"a line\nERROR: {fails}\n")
+        return types.SimpleNamespace(returncode=bool(fails), stdout=fails)
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
@@ -514,25 +531,36 @@ def test_without_a_wheel_the_first_cell_says_in_one_line_what_to_do(tmp_path, mo
     assert "put resnet_lib-0.1.0-py3-none-any.whl" in str(problem.value) and "\n" not in str(problem.value)
 
 
-def test_when_pip_fails_its_last_line_is_shown(tmp_path, monkeypatch):
+@pytest.mark.parametrize("said, shown", [
+    ("a line\nERROR: no such thing\n", "ERROR: no such thing"),
+    ("ERROR: Could not build wheels for tqdm\n\n[notice] A new release of pip\n", "Could not build wheels"),
+    ("killed", "killed"), ("", "pip said nothing"),
+    ("error: externally-managed-environment\n\n× This environment is externally managed\n"
+     "hint: See PEP 668 for the detailed specification.\n", "Make an environment, python3 -m venv env"),
+    ("WARNING: Retrying after connection broken by 'NewConnectionError('<urllib3…>: Failed to establish')'\n"
+     "ERROR: Could not find a version\nERROR: No matching distribution found for tqdm\n", "there is no network"),
+])
+def test_when_pip_fails_its_reason_and_a_way_out_are_shown(tmp_path, monkeypatch, said, shown):
     (tmp_path / "resnet_lib-0.1.0-py3-none-any.whl").touch()
-    with pytest.raises(SystemExit, match="pip could not install tqdm: ERROR: no such thing"):
-        run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib", "tqdm"], fails="no such thing")
+    with pytest.raises(SystemExit, match="pip could not install tqdm: ") as problem:
+        run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib", "tqdm"], fails=said or " ")
+    assert shown in str(problem.value) and "\n" not in str(problem.value)
 
 
-def test_in_a_copy_of_the_repository_the_library_is_found_without_installing(tmp_path, monkeypatch):
-    (tmp_path / "chapters").mkdir()
+def test_an_old_python_is_named_before_anything_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 12))
+    with pytest.raises(SystemExit, match="needs Python 3.11 or newer"):
+        run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib", "tqdm"])
+
+
+@pytest.mark.parametrize("where", ["", "chapters", "chapters/deeper"])
+def test_in_a_copy_of_the_repository_the_library_is_found_and_what_it_needs_is_installed(tmp_path, monkeypatch, where):
+    (tmp_path / "chapters" / "deeper").mkdir(parents=True)
     (tmp_path / "resnet_lib").mkdir()
     (tmp_path / "resnet_lib" / "__init__.py").touch()
-    command = [
-        sys.executable,
-        "-S",
-        "-c",
-        first_cell([], "0.1.0", "") + "\nimport resnet_lib; print(resnet_lib.__file__)",
-    ]
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=tmp_path / "chapters", env=env, capture_output=True, text=True, check=True)
-    assert Path(done.stdout.strip()) == tmp_path / "resnet_lib" / "__init__.py"
+    asked, paths = run_first_cell(tmp_path / where, monkeypatch, absent=["resnet_lib", "filelock"])
+    assert asked == [["filelock"]] and paths == [str(tmp_path)]
+    assert run_first_cell(tmp_path / where, monkeypatch, absent=["resnet_lib"]) == ([], [str(tmp_path)])
 
 
 def test_with_a_repository_the_release_is_fetched_and_its_records_laid_beside(tmp_path, monkeypatch):
@@ -574,7 +602,6 @@ def test_wheel_and_zip_are_the_same_bytes_each_time_and_hold_what_they_should(tm
         assert all(n.startswith("resnet-by-experiment-notebooks/") for n in archive.namelist())
         archive.extractall(tmp_path)
     assert {f"{c.rpartition('/')[2]}.ipynb" for c in CHAPTERS} | {"README.txt", bundle.wheel_name()} <= names
-    assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "data/runs").rglob("*.json")} <= names
     with zipfile.ZipFile(tmp_path / "resnet-by-experiment-notebooks" / bundle.wheel_name()) as archive:
         files = {n: archive.read(n) for n in archive.namelist()}
     for line in files[f"resnet_lib-{generate.version()}.dist-info/RECORD"].decode().splitlines():
@@ -585,7 +612,9 @@ def test_wheel_and_zip_are_the_same_bytes_each_time_and_hold_what_they_should(tm
         p.relative_to(ROOT).as_posix()
         for p in (ROOT / "resnet_lib").rglob("*")
         if p.suffix in (".py", ".json", ".mplstyle") and "__pycache__" not in p.parts
-    }
+    } | {f"resnet_lib/recorded/{name}" for name in bundle.recorded()}
+    assert {p.relative_to(ROOT / "data").as_posix() for p in (ROOT / "data/runs").rglob("*.json")} <= set(
+        bundle.recorded())
 
 
 @pytest.mark.slow
@@ -604,7 +633,8 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
     names, needs = [], []
     for path in (theirs, ours):
         with zipfile.ZipFile(path) as archive:
-            names.append({n for n in archive.namelist() if not n.endswith("/") and "top_level" not in n})
+            names.append({n for n in archive.namelist()  # recorded runs lie outside of the package, which pip cannot
+                          if not n.endswith("/") and "top_level" not in n and "/recorded/" not in n})
             metadata = archive.read(f"resnet_lib-{generate.version()}.dist-info/METADATA").decode()
             needs.append(sorted(re.findall(r"^(?:Requires|Name|Version|License|Provides).*", metadata, re.M)))
     assert names[0] == names[1]
@@ -612,7 +642,9 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
     target = tmp_path / "installed"
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", target, ours]
     subprocess.run(command, check=True)
-    code = "import resnet_lib, resnet_lib.plots; print(resnet_lib.__file__); resnet_lib.plots.axes()"
+    code = ("import resnet_lib, resnet_lib.plots; print(resnet_lib.__file__); resnet_lib.plots.axes(); "
+            "from resnet_lib import experiments; "
+            "assert len(experiments.find('degradation', 'short', 'plain-56')) == 3")
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path / "ours",

@@ -14,18 +14,19 @@ from pathlib import Path
 from book import ROOT, Book
 
 ZIP = "resnet-by-experiment-notebooks.zip"
+RECORDED = "recorded"  # the folder of the package, beside files.py
 PACKAGE_FILES = (".py", ".json", ".mplstyle")
 README = """{title}: notebooks
 
 Each .ipynb is a chapter. Open one in Jupyter or Colab and run its first cell: it keeps the torch that is there, adds
-what is missing, and installs resnet_lib from the wheel in this folder. (In Colab, upload the wheel too.)
+what is missing, and installs resnet_lib from the wheel in this folder, the recorded runs that some figures show with
+it. In Colab, upload the wheel into the folder that the panel "Files" shows; nothing else is needed.
 
 The experiments run on the digits that come with scikit-learn. For the real pictures:
 
     python -m resnet_lib data        (MNIST, Fashion-MNIST and CIFAR-10, into data/ in this folder)
 
-data/runs and data/bench hold recorded runs, which some figures show. What you train goes to _build/runs, so that
-nothing is trained twice.
+What you train goes to _build/runs, so that nothing is trained twice.
 
 Code: MIT license. Text, figures and recorded runs: CC BY 4.0.
 """
@@ -50,6 +51,13 @@ def project(root: Path = ROOT) -> dict:
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+def recorded(root: Path = ROOT) -> dict[str, bytes]:
+    """Recorded runs, weights and measurements by their path below data/: what `resnet_lib.files.recorded` finds."""
+    data = root / "data"
+    return {path.relative_to(data).as_posix(): path.read_bytes() for folder in ("runs", "bench", "weights", "lesions")
+            for path in sorted((data / folder).rglob("*.*")) if path.suffix in (".json", ".pt")}
+
+
 def wheel_name(root: Path = ROOT) -> str:
     """resnet_lib-<version>-py3-none-any.whl"""
     about = project(root)
@@ -61,6 +69,7 @@ def wheel(root: Path = ROOT) -> bytes:
     about = project(root)
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted((root / "resnet_lib").rglob("*"))
              if path.is_file() and path.suffix in PACKAGE_FILES and "__pycache__" not in path.parts}
+    files |= {f"resnet_lib/{RECORDED}/{name}": content for name, content in recorded(root).items()}
     info = f"{about['name']}-{about['version']}.dist-info"
     files[f"{info}/METADATA"] = _metadata(about).encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: resnet_lib\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -90,8 +99,6 @@ def bundle(root: Path = ROOT) -> bytes:
     """All notebooks of the book, the wheel, the recorded runs and a README, as a zip."""
     title = Book(root).config["title"]
     files = {path.name: path.read_bytes() for path in sorted((root / "chapters").glob("*.ipynb"))}
-    files |= {path.relative_to(root).as_posix(): path.read_bytes() for folder in ("runs", "bench", "weights")
-              for path in sorted((root / "data" / folder).rglob("*.*")) if path.suffix in (".json", ".pt")}
     files |= {wheel_name(root): wheel(root), "README.txt": README.format(title=title).encode()}
     folder = ZIP.removesuffix(".zip")
     return packed({f"{folder}/{name}": content for name, content in files.items()})

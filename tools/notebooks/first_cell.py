@@ -22,6 +22,10 @@ from pathlib import Path
 
 NEEDED = {needed}
 {origin}
+if sys.version_info < (3, 11):
+    raise SystemExit(f"resnet_lib needs Python 3.11 or newer, and this is {{sys.version.split()[0]}}: choose another "
+                     "kernel, or make an environment with a newer Python and start Jupyter in it")
+
 
 def missing(module):
     return importlib.util.find_spec(module) is None
@@ -31,23 +35,35 @@ def pip(*words):
     done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", *words],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        said = (done.stdout.strip().splitlines() or ["pip said nothing"])[-1]
-        raise SystemExit(f"pip could not install {{' '.join(words)}}: {{said}}")
+        raise SystemExit(f"pip could not install {{' '.join(words)}}: {{reason(done.stdout)}}")
 
 
-if missing("resnet_lib") and Path("../resnet_lib/__init__.py").is_file():
-    sys.path.insert(0, str(Path("..").resolve()))  # inside a copy of the repository, with its own environment
-else:
-    wanted = []
-    if missing("resnet_lib"):
+def reason(said):
+    if "externally-managed-environment" in said:
+        return ("this Python belongs to the system (PEP 668). Make an environment, python3 -m venv env, then "
+                "env/bin/pip install jupyterlab, and open the notebook with env/bin/jupyter lab")
+    if any(word in said for word in ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ProxyError",
+                                     "Network is unreachable", "failure in name resolution")):
+        return "there is no network; with one, run this cell again"
+    lines = said.strip().splitlines() or ["pip said nothing"]
+    return next((line for line in lines if line.lower().startswith("error")), lines[-1])
+
+
+wanted = []
+if missing("resnet_lib"):
+    clone = next((p for p in (Path().resolve(), *Path().resolve().parents)
+                  if (p / "resnet_lib" / "__init__.py").is_file()), None)
+    if clone:  # a copy of the repository
+        sys.path.insert(0, str(clone))
+    else:
 {find}
         wanted = ["--no-deps", origin]
-    absent = [name for module, name in NEEDED.items() if missing(module)]  # another chapter may have needed less
-    if "torchvision" in absent and "torch" not in absent:  # the one that belongs to this torch
-        absent.append("torch==" + importlib.metadata.version("torch").partition("+")[0])
-    for words in filter(None, (absent, wanted)):
-        pip(*words)
-    importlib.invalidate_caches()
+absent = [name for module, name in NEEDED.items() if missing(module)]  # another chapter may have needed less
+if "torchvision" in absent and "torch" not in absent:  # the one that belongs to this torch
+    absent.append("torch==" + importlib.metadata.version("torch").partition("+")[0])
+for words in filter(None, (absent, wanted)):
+    pip(*words)
+importlib.invalidate_caches()
 '''
 SWITCH = '''
 TIER = "quick"  # "short": where there is a GPU, the full-size runs are trained here too, in minutes

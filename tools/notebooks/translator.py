@@ -4,6 +4,7 @@ What only the builder of the book knows is said in plain Markdown: notes become 
 starter a cell of the student's, a solution a folded part, an equation's label its number.
 """
 
+import ast
 import hashlib
 import html
 import re
@@ -18,6 +19,26 @@ CONTAINERS = ("grid", "grid-item", "grid-item-card", "card", "tab-set", "tab-ite
 DROPPED = ("bibliography", "contents", "tableofcontents", "index")
 ON_THE_PAGE = "*(Here the page of the book has {}.)*"
 COLLAPSED = {"jp-MarkdownHeadingCollapsed": True, "heading_collapsed": True}
+
+
+def imported(code: str) -> dict[str, str]:
+    """The names that a cell imports at its top level, each with a line that does it; none of code with %magic."""
+    try:
+        nodes = ast.parse(code).body
+    except SyntaxError:
+        return {}
+    found = {}
+    for node in nodes:
+        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            name = ast.unparse(alias)
+            line = f"import {name}" if isinstance(node, ast.Import) else f"from {node.module} import {name}"
+            found[alias.asname or alias.name.partition(".")[0]] = line
+    return found
+
+
+def names_in(code: str) -> set[str]:
+    """All names that a piece of Python mentions."""
+    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
 
 
 class Cells:
@@ -120,18 +141,20 @@ class Cells:
         self.markdown(f'### Exercise {number}{title}\n\n<a id="{part.label}"></a>')
         for inner in part.parts:
             if inner is part.starter:
-                self.code(self._with_check(inner.code), ["exercise"])
+                self.code(self._with_imports(inner.code), ["exercise"])
             else:
                 self.add(inner)
         self.flush()
 
-    def _with_check(self, code: str) -> str:
-        """A starter brings the import of check, unless the page has made it before."""
-        earlier = "\n".join(c["source"] for c in self.done
-                            if c["cell_type"] == "code" and "jupyter" not in c["metadata"])
-        if re.search(r"import .*\bcheck\b", earlier + code):
-            return code
-        return "from resnet_lib.checks import check\n\n" + code
+    def _with_imports(self, code: str) -> str:
+        """A starter brings what it needs of the page's imports, and check: it runs where earlier cells did not."""
+        used = names_in(code)
+        lines = ["from resnet_lib.checks import check"] * ("check" not in imported(code))
+        for cell in self.done:
+            if cell["cell_type"] == "code":
+                known = imported(cell["source"])
+                lines += [known[name] for name in known if name in used - imported(code).keys()]
+        return "\n".join([*dict.fromkeys(lines), "", code] if lines else [code])
 
     def _solution(self, part: Solution, again: bool = False) -> None:
         if part.label not in self.exercises:

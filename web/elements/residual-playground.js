@@ -79,7 +79,10 @@
       }
     }
 
+    /* Once: when the reader comes near, or touches a control from afar, as a keyboard or a screen reader may. */
     begin() {
+      if (this.begun) return;
+      this.begun = true;
       this.fromHash(true);
       addEventListener("hashchange", () => this.fromHash(false));
       const redraw = () => this.draw(true);
@@ -90,9 +93,10 @@
     /* ---- controls */
 
     controls() {
+      const begun = (action) => () => { this.begin(); action(); };
       const button = (name, action, style = "") => {
         const made = element("button", { type: "button", textContent: TEXT[name], className: style });
-        made.addEventListener("click", action);
+        made.addEventListener("click", begun(action));
         return made;
       };
       this.runButton = button("run", () => this.pair.toggleRun(), "rn-play-run");
@@ -100,7 +104,11 @@
       this.resetButton = button("reset", () => this.pair.restart());
       this.presetSelect = element("select", { id: `${this.key}-preset` });
       this.presetSelect.append(...Object.entries(PRESETS).map(([value, { title }]) => element("option", { value, textContent: title })));
-      this.presetSelect.addEventListener("change", () => this.choose(this.presetSelect.value, Presets.settingOf(this.presetSelect.value)));
+      this.presetSelect.addEventListener("change", () => {
+        const { value } = this.presetSelect;  // before begin, which sets it
+        this.begin();
+        this.choose(value, Presets.settingOf(value));
+      });
       const bar = element("div", { className: "rn-play-bar" }, this.runButton, this.stepButton, this.resetButton,
         element("label", { htmlFor: this.presetSelect.id, textContent: TEXT.preset }), this.presetSelect);
       bar.setAttribute("role", "group");
@@ -114,7 +122,11 @@
         if (key in CHOICES) {
           field.append(...CHOICES[key].map((value) => element("option", { value, textContent: Presets.TEXT.choices[key]?.[value] ?? value })));
         }
-        field.addEventListener("change", () => this.change(key, field.value));
+        field.addEventListener("change", () => {
+          const { value } = field;
+          this.begin();
+          this.change(key, value);
+        });
         this.fields[key] = field;
         more.append(element("label", { htmlFor: id, textContent: Presets.TEXT.labels[key] }), field);
       }

@@ -407,13 +407,3 @@ def test_what_is_committed_is_valid_and_says_on_which_machine():
     for content in found:
         assert content["device"] and content["cores"] and not content["dirty"]
         assert {"loop", "fused"} <= set(content["cases"]["resnet-20"]["contenders"])
-
-
-def test_the_finish_line_of_a_gpu_is_that_of_cudnn():
-    """The context of its switches turns cuDNN off unless it is told not to."""
-    before = torch.backends.cudnn.enabled
-    for precision in ("float32", "tf32", "bf16"):
-        with timing.cudnn_at_its_best(precision):
-            cudnn = torch.backends.cudnn
-            assert (cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32) == (True, True, precision == "tf32")
-    assert torch.backends.cudnn.enabled == before

@@ -130,6 +130,12 @@ def test_a_hostile_number_gets_a_word(ask):
     wrong(ask(Function(lambda f: None), Hostile()), "type Hostile")
 
 
+def unjudged(verdict, fragment):
+    """The verdict is neither right nor wrong, with these words."""
+    assert not verdict and verdict.state == "open" and str(verdict).startswith("? Could not be judged here. "), verdict
+    assert fragment in str(verdict), verdict
+
+
 # --- tensors
 
 WANT = torch.arange(6.0).reshape(2, 3)
@@ -328,6 +334,11 @@ def forever(x):
         x = x + 0
 
 
+def forever_until(end):
+    while time.thread_time() < end:
+        pass
+
+
 def swallows(x):
     while True:
         try:
@@ -362,12 +373,12 @@ def catches_and_answers(x):
 LOOPS = [forever, swallows, swallows_everything]
 
 
-@pytest.mark.parametrize("f", LOOPS + [sleeps_through, catches_and_answers] * ALARM, ids=lambda f: f.__name__)
-def test_an_endless_loop_is_stopped_in_the_main_thread(ask, f):
+@pytest.mark.parametrize("f, words", [*((f, "computed for 0.1 seconds without an end") for f in LOOPS), *(
+    (f, "did not finish within 1.5 seconds, in which it hardly computed") for f in [sleeps_through,
+                                                                                  catches_and_answers] * ALARM)])
+def test_what_does_not_end_is_stopped_in_the_main_thread(ask, f, words):
     handler = signal.getsignal(signal.SIGALRM) if ALARM else None
-    start = time.monotonic()
-    wrong(ask(Function(double, seconds=0.2), f), "did not finish within 0.2 seconds")
-    assert time.monotonic() - start < 5
+    unjudged(ask(Function(double, seconds=0.1), f), words)
     if ALARM:
         assert signal.getsignal(signal.SIGALRM) is handler and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
@@ -376,8 +387,27 @@ def test_an_endless_loop_is_stopped_in_the_main_thread(ask, f):
 def test_an_endless_loop_is_stopped_where_there_is_no_signal(ask, monkeypatch, f):
     monkeypatch.setattr(guard, "can_alarm", lambda: False)
     threads = threading.active_count()
-    wrong(ask(Function(double, seconds=0.2), f), "did not finish within 0.2 seconds")
+    unjudged(ask(Function(double, seconds=0.2), f), "computed for 0.2 seconds without an end")
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("alarm", [True, False])
+def test_only_the_processors_time_of_the_code_counts(ask, monkeypatch, alarm):
+    """On a busy machine, where others compute most of the time, an answer is as right as on an idle one."""
+    monkeypatch.setattr(guard, "can_alarm", lambda: alarm and ALARM)
+
+    def slowed(x):
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:
+            time.sleep(0.02)
+            math.factorial(300)
+            if time.monotonic() > start + 0.9:
+                break
+        return x + x
+
+    start = time.monotonic()
+    assert ask(Function(double, seconds=0.3), slowed)
+    assert time.monotonic() > start + 0.6  # twice the limit
 
 
 def test_an_endless_loop_is_stopped_in_another_thread(ask):
@@ -385,7 +415,7 @@ def test_an_endless_loop_is_stopped_in_another_thread(ask):
     thread = threading.Thread(target=lambda: found.append(ask(Function(double, seconds=0.2), forever)))
     thread.start()
     thread.join(20)
-    wrong(found[0], "did not finish")
+    unjudged(found[0], "without an end")
 
 
 @pytest.mark.parametrize("alarm, limit", [(True, 1e-3), (False, 0.01)])
@@ -394,10 +424,11 @@ def test_a_limit_that_rings_at_the_very_end_of_the_code_never_reaches_ours(monke
     monkeypatch.setattr(guard, "can_alarm", lambda: alarm and ALARM)
     dice, late = random.Random(0), 0
     for _ in range(100):
-        end = time.monotonic() + dice.uniform(0, 3 * limit)
+        seconds = dice.uniform(0, 3 * limit)
 
-        def work(end=end):
-            while time.monotonic() < end:
+        def work(seconds=seconds):
+            end = time.thread_time() + seconds
+            while time.thread_time() < end:
                 pass
             return 7
 
@@ -412,14 +443,14 @@ def test_a_limit_that_rings_at_the_very_end_of_the_code_never_reaches_ours(monke
 def test_a_limit_that_hits_a_finalizer_is_not_talked_about(ask, capsys):
     class Slow:
         def __del__(self):
-            time.sleep(0.2)
+            forever_until(time.thread_time() + 0.3)
 
     def f(x):
         Slow()
         return x + x
 
     hook = sys.unraisablehook
-    wrong(ask(Function(double, seconds=0.1), f), "did not finish")
+    unjudged(ask(Function(double, seconds=0.1), f), "without an end")
     assert capsys.readouterr().err == "" and sys.unraisablehook is hook
 
 
@@ -431,7 +462,7 @@ def test_an_alarm_of_somebody_else_is_put_back(ask):
         signal.setitimer(signal.ITIMER_REAL, 0.4)
         assert ask(Number(1), 1)
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.4
-        wrong(ask(Function(double, seconds=0.1), forever), "did not finish")
+        unjudged(ask(Function(double, seconds=0.1), forever), "without an end")
         time.sleep(0.6)
         assert rang == [True]
     finally:
@@ -515,6 +546,6 @@ def test_a_check_works_in_a_jupyter_kernel(tmp_path):
     finally:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     said = [cell.outputs[0]["data"]["text/plain"] for cell in notebook.cells[1:]]
-    assert "did not finish within 0.3 seconds" in said[0]
+    assert "computed for 0.3 seconds without an end" in said[0]
     assert "ZeroDivisionError: division by zero, in line 3: return 1 / 0" in said[1]
     assert said[2] == "✓ Right."

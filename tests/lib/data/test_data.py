@@ -94,12 +94,14 @@ def test_load_or_digits(tmp_path, digits):
 def test_home(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path / "elsewhere"))
     assert files.home() == tmp_path / "elsewhere"
+    monkeypatch.setenv("RESNET_LIB_HOME", "~/runs")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.home() == tmp_path / "runs"
     monkeypatch.delenv("RESNET_LIB_HOME")
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "book" / "resnet_lib" / "files.py"))
+    monkeypatch.setattr(files, "BOOK", None)
     monkeypatch.chdir(tmp_path)
     assert files.home() == tmp_path
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "_config.yml").touch()
+    monkeypatch.setattr(files, "BOOK", tmp_path / "book")
     assert files.home() == tmp_path / "book"
 
 

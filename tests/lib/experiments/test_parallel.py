@@ -45,7 +45,7 @@ def test_an_error_in_one_of_the_interleaved_runs_saves_the_others(tiny, monkeypa
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
         return advance(self)
     monkeypatch.setattr(Run, "advance", fails_once_at_step_3)
-    with pytest.raises(runner.RunError, match=r"residual-8-s0: out of memory .*checkpoint .* is kept.*--interleave 1"):
+    with pytest.raises(runner.RunError, match=r"residual-8-s0: out of memory .*checkpoint .* is kept.*interleave=1"):
         parallel.train_missing(jobs, replace(ONE, interleave=2))
     monkeypatch.setattr(Run, "advance", advance)
     reached = [Run(nets.build(j.net), j.pictures.load(), j.recipe, ONE) for j in jobs]

@@ -25,7 +25,7 @@ def pictures(*shape, seed=1):
 
 
 @pytest.mark.parametrize("c_in, c_out, stride", [(4, 4, 1), (4, 8, 2)])
-@pytest.mark.parametrize("kind", ["scaled", "scaled-both", "exclusive", "gated", "dropout"])
+@pytest.mark.parametrize("kind", ["scaled", "scaled-both", "exclusive", "gated", "dropout-0.5"])
 def test_tampered_block_is_the_formula(kind, c_in, c_out, stride):
     block = drawn(ablations.TamperedBlock(c_in, c_out, stride, kind=kind, gate_bias=-1.5)).eval()
     twin = blocks.BasicBlock(c_in, c_out, stride, shortcut="A").eval()
@@ -38,12 +38,12 @@ def test_tampered_block_is_the_formula(kind, c_in, c_out, stride):
         g = 1 / (1 + torch.exp(1.5 - torch.einsum("oc,nchw->nohw", block.gate.weight[:, :, 0, 0], s)))
         assert 0 < g.min() and g.max() < 1
     a, b = {"scaled": (1, 0.5), "scaled-both": (0.5, 0.5), "exclusive": (g, 1 - g), "gated": (1, 1 - g),
-            "dropout": (1, 1)}[kind]
+            "dropout-0.5": (1, 1)}[kind]
     assert torch.allclose(block(x), (a * f + b * s).clamp(min=0), atol=1e-6)
 
 
 def test_dropout_drops_half_of_the_shortcut_in_training_only():
-    block = ablations.TamperedBlock(4, 4, kind="dropout").train()
+    block = ablations.TamperedBlock(4, 4, kind="dropout-0.5").train()
     torch.nn.init.zeros_(block.bn2.weight)  # F = 0
     y = block(torch.ones(8, 4, 16, 16))
     assert set(y.unique().tolist()) == {0.0, 2.0}

@@ -337,7 +337,7 @@ def test_no_checkpoint_there(tmp_path):
 def test_cuda_where_there_is_none():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(ValueError, match="--device cpu"):
+    with pytest.raises(ValueError, match="use device 'cpu' or 'auto'"):
         Run(small(), toy_images(), SHORT, Execution(device="cuda"))
     with pytest.raises(ValueError, match="auto, cpu, cuda"):
         Execution(device="gpu").resolve()

@@ -67,6 +67,7 @@ def test_with_a_kernel_there_are_sliders_that_reveal_and_go_back(runs, monkeypat
     *sliders, buttons, _view = box.children
     reveal, again = buttons.children
     assert "A bet." in said[0] and "rn-badge" in said[0]
+    assert '<div class="rn-still">' in said[1] and said[1].count("stroke-dasharray") == 2  # what an export shows
     start = [s.value for s in sliders]
     assert [s.description for s in sliders] == ["step 2", "step 4", "step 6"]
     sliders[0].value = 0.25
