@@ -9,7 +9,7 @@ from .machine import has_compiler, native_bf16
 from .wording import advice
 
 OPTIMIZERS = ("sgd", "adam", "muon")
-NORMALIZE = ("pixel_mean", "unit", "symmetric")
+NORMALIZE = ("pixel_mean", "unit", "symmetric", "raw", "channel", "imagenet")
 INITS = ("he", "xavier", "keep", "torch")
 AUGMENT = ("none", "flip", "crop_flip")
 SCHEDULES = ("steps", "linear")
@@ -37,7 +37,9 @@ class Recipe:
     warmup_steps: int = 0  # the first steps run at warmup_lr (schedule "steps")
     warmup_lr: float = 0.01
     augment: str = "crop_flip"  # "none", "flip" (half of the pictures mirrored), or pad 4 + random crop + flip
-    normalize: str = "pixel_mean"  # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]
+    # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]; "raw": 0 to 255; less the mean of each channel and
+    # divided by its standard deviation: "channel", those of the training set, "imagenet", those of ImageNet
+    normalize: str = "pixel_mean"
     shuffle: bool = True
     validation: float = 0.0  # this fraction, from the end of the training set, is not trained on
     init: str = "he"  # "he", "xavier", "torch" (its layers' default) or "keep" (the weights that the net came with)

@@ -7,6 +7,11 @@ import shutil
 import subprocess
 import sys
 
+# Before torch is loaded, and for all child processes: two threads that wait for each other are slow on a busy machine,
+# many times slower in small nets, and the cores are needed for other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from filelock import FileLock
 import pytest
 import torch
 
@@ -36,10 +41,14 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def digits_home(tmp_path_factory):
-    """One home for all tests that train declared runs on the digits: the recorded runs, no data sets; each run once."""
-    folder = tmp_path_factory.mktemp("digits")
-    shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
+def digits_home(tmp_path_factory, request):
+    """One home for all tests that train declared runs on the digits: the recorded runs, no data sets; each run once,
+    also where several processes test (pytest-xdist): a run's lock makes the second one wait for the first one's."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "digits"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
     return folder
 
 

@@ -7,10 +7,10 @@
 """
 
 from ..wording import TITLES
-from .augmentation import crop_flip, draw_crops, pad, pixel_mean
+from .augmentation import channels, crop_flip, draw_crops, pad, pixel_mean
 from .images import CLASSES, NAMES, ImageSet
 from .loading import available, download_all, load, load_or_digits, state
 from .sources import DataError
 
-__all__ = ["CLASSES", "NAMES", "TITLES", "DataError", "ImageSet", "available", "crop_flip", "download_all",
-           "draw_crops", "load", "load_or_digits", "pad", "pixel_mean", "state"]
+__all__ = ["CLASSES", "NAMES", "TITLES", "DataError", "ImageSet", "available", "channels", "crop_flip",
+           "download_all", "draw_crops", "load", "load_or_digits", "pad", "pixel_mean", "state"]

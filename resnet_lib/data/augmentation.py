@@ -18,6 +18,15 @@ def pixel_mean(x: Tensor) -> Tensor:
     return (x.sum(0, dtype=torch.int32).double() / (255 * len(x))).float()
 
 
+def channels(x: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of uint8 (N, C, H, W), in [0, 1]; over all pixels, sums in integers."""
+    n = x.numel() // x.shape[1]
+    wide = [x[:, c].to(torch.int64) for c in range(x.shape[1])]
+    means = [int(w.sum()) / n for w in wide]
+    variances = [int(w.square().sum()) / n - m * m for w, m in zip(wide, means, strict=True)]
+    return [m / 255 for m in means], [max(v, 0.0) ** 0.5 / 255 for v in variances]
+
+
 def pad(x: Tensor, padding: int = 4) -> Tensor:
     """Zeros around (N, C, H, W): (N, C, H + 2 padding, W + 2 padding), same dtype and device."""
     return F.pad(x, (padding,) * 4)

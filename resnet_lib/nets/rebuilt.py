@@ -1,10 +1,14 @@
 """Nets of published systems, rebuilt: ResNet-18 for small pictures, d2l's, Keras' example, the small one for digits."""
 
 import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from ..blocks import BasicBlock, LinearResidual, conv3x3
 from .base import ResNet, cifar_stages, finish
 from .imagenet import resnet18_stages
+
+PADDINGS = ("symmetric", "keras")
 
 
 def cifar_resnet18(num_classes: int = 10, in_channels: int = 3, pool: bool = True, width: int = 64,
@@ -32,19 +36,33 @@ def d2l_resnet18(num_classes: int = 10, in_channels: int = 1) -> ResNet:
                    in_channels=in_channels)
 
 
-def keras_v1(depth: int = 20, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+class RightPaddedConv3x3(nn.Conv2d):
+    """A 3×3 convolution of stride 2 with Keras' "same" padding: one row and column, at the bottom and on the right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, self.bias, self.stride)
+
+
+def keras_v1(depth: int = 20, num_classes: int = 10, in_channels: int = 3, padding: str = "symmetric") -> ResNet:
     """The 6n + 2 net of Keras' CIFAR-10 example: biased convolutions, bare 1×1 projections, BN ε 1e-3
     and momentum 0.99 (0.01 in PyTorch's convention).
 
-    Keras pads stride-2 convolutions on the right and bottom only; here the padding is symmetric, as
-    in PyTorch. The weights that multiply a border therefore differ from the original.
+    ``padding`` of the two 3×3 convolutions of stride 2: "keras" is as published, on the right and bottom only;
+    "symmetric" is what PyTorch does. With "keras" these look at pixels 0…2, 2…4, …, one to the right of and below those
+    around the pixels 0, 2, … that the shortcut takes: the sampling grid is shifted by a pixel, which trained weights of
+    the one do not bear in the other.
     """
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
     stages = cifar_stages(BasicBlock, depth, 16, shortcut="B", bias=True, shortcut_norm=False)
     net = ResNet(conv3x3(in_channels, 16, bias=True), stages, 64, num_classes)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps, module.momentum = 1e-3, 0.01
-    return finish(net, "keras_v1", depth=depth, num_classes=num_classes, in_channels=in_channels)
+    for first in (net.layer2[0], net.layer3[0]) if padding == "keras" else ():
+        c_out, c_in = first.conv1.weight.shape[:2]
+        first.conv1 = RightPaddedConv3x3(c_in, c_out, 3, stride=2)
+    return finish(net, "keras_v1", depth=depth, num_classes=num_classes, in_channels=in_channels, padding=padding)
 
 
 def mnist_simple(num_classes: int = 10, norm: bool = False) -> nn.Sequential:

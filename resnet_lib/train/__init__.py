@@ -5,6 +5,6 @@
 """
 
 from ..recipe import Execution, Recipe
-from .loop import Run, read_checkpoint
+from .loop import Run, evaluate, read_checkpoint
 
-__all__ = ["Execution", "Recipe", "Run", "read_checkpoint"]
+__all__ = ["Execution", "Recipe", "Run", "evaluate", "read_checkpoint"]

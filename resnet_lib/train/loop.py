@@ -25,6 +25,7 @@ from .update import Counter, Graphs, Update
 
 PADDING = {"crop_flip": 4, "flip": 0}  # 4: He15 §4.2
 EVAL_BATCH = 1000
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of red, green, blue in [0, 1]
 NEW_KERNELS = 10_000  # added to a run's seed where its net grows, so that new kernels are not the first ones again
 STATE = ("recipe_id", "spec", "recipe", "data", "semantics", "at", "net", "optimizer", "generator", "counter", "rows",
          "probes", "segments")
@@ -100,11 +101,13 @@ class Run:
             return (tensor.clone() if tensor.is_inference() else tensor).to(self.device)  # no gradient may meet such
 
         self.n_train = round(len(images.train_y) * (1 - self.recipe.validation))
+        mean, std = torch.zeros(images.train_x.shape[1:]), None
         if self.recipe.normalize == "pixel_mean":
             mean = data.pixel_mean(images.train_x[: self.n_train])
-        else:
-            mean = torch.zeros(images.train_x.shape[1:])
-        self._mean = mean.to(self.device)
+        elif self.recipe.normalize in ("channel", "imagenet"):
+            of = IMAGENET if self.recipe.normalize == "imagenet" else data.channels(images.train_x[: self.n_train])
+            mean, std = (torch.tensor(v)[:, None, None].expand(images.train_x.shape[1:]) for v in of)
+        self._mean, self._std = mean.to(self.device), None if std is None else std.to(self.device)
         self._train_x, self._train_y = there(images.train_x), there(images.train_y)
         self._test_x, self._test_y = there(images.test_x), there(images.test_y)
         if self.recipe.augment != "none":
@@ -115,8 +118,12 @@ class Run:
 
     def _normalize(self, x: Tensor, mean: Tensor) -> Tensor:
         """uint8 pictures -> float32 as the recipe wants them, minus ``mean`` (in [0, 1] units)."""
+        if self.recipe.normalize == "raw":
+            return x.to(torch.float32, memory_format=self.format)
         x = x.to(torch.float32) / 255
         x = x * 2 - 1 if self.recipe.normalize == "symmetric" else x - mean
+        if self._std is not None:
+            x = x / self._std
         return x.contiguous(memory_format=self.format)
 
     def _draw_epoch(self) -> None:
@@ -320,6 +327,19 @@ class Run:
     def load(self, path: str | Path) -> None:
         """Read what `save` wrote. ValueError for a file that is not a checkpoint of this run."""
         self.load_state_dict(read_checkpoint(path))
+
+
+def evaluate(net: nn.Module, images: data.ImageSet, normalize: str = "pixel_mean") -> tuple[float, float | None]:
+    """Error (fraction) and mean loss of a net on the test pictures, fed as `Recipe.normalize` says.
+
+    The net is used as it is, in evaluation mode; afterwards it is in the mode it was in.
+    """
+    training, device = net.training, next(net.parameters()).device
+    run = Run(net, images, Recipe(init="keep", augment="none", normalize=normalize), Execution(channels_last=False))
+    try:
+        return run.evaluate(run._test_x, run._test_y)
+    finally:
+        net.to(device).train(training)
 
 
 def read_checkpoint(path: str | Path) -> dict:
