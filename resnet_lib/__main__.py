@@ -1,4 +1,4 @@
-"""The command line: ``python -m resnet_lib list | run | queue | control | bench | data | env``."""
+"""The command line: ``python -m resnet_lib list | run | queue | control | bench | gpu | data | env``."""
 
 from pathlib import Path
 import argparse
@@ -66,6 +66,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     control = commands.add_parser("control", help="run what could change a conclusion of the book, and judge it")
     control.add_argument("name", nargs="?", help="without a name: all of them, and what is known here")
     options.add_execution(control)
+    commands.add_parser("gpu", help="does everything work on this GPU? Four minutes; without one the checks are tried")
     measure = commands.add_parser("bench", help="measure the speed of training against its peers")
     if words[:1] == ["bench"]:  # else torch need not be loaded to print a line of help
         from . import bench
@@ -236,6 +237,12 @@ def _bench(args) -> int:
     return bench.main(args)
 
 
+def _gpu(_args) -> int:
+    from .bench import gpu
+
+    return FINISHED if gpu.check(lambda line: print(line, flush=True)) else FAILED
+
+
 def _data(args) -> int:
     from . import data
 
@@ -280,7 +287,7 @@ def main(argv: list[str] | None = None) -> int:
     from .experiments.runner import RunError
     from .surroundings import SurroundingsError
 
-    commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench,
+    commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench, "gpu": _gpu,
                  "data": _data, "env": _env}
     _never_fail_to_print()
     os.environ[COMMAND] = args.command

@@ -67,7 +67,7 @@ def cores() -> int:
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether memory ran out, of the GPU or of the host: torch says so by type there, and in words here."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    words = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
     while error is not None:  # while a graph is captured, the error that is raised only has this one behind it
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words):
             return True

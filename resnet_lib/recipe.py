@@ -10,7 +10,7 @@ from .wording import advice
 
 OPTIMIZERS = ("sgd", "adam", "muon")
 NORMALIZE = ("pixel_mean", "unit", "symmetric", "raw", "channel", "imagenet")
-INITS = ("he", "xavier", "keep", "torch")
+INITS = ("he", "he_fan_out", "he_truncated", "xavier", "xavier_weights", "torch", "keep")
 AUGMENT = ("none", "flip", "crop_flip")
 SCHEDULES = ("steps", "linear")
 DEVICES = ("auto", "cpu", "cuda")
@@ -29,6 +29,7 @@ class Recipe:
     schedule: str = "steps"  # lr with its drops; "linear": up to lr over warmup_steps, then straight down to 0
     momentum: float = 0.9  # SGD and Muon
     adam_eps: float = 1e-8  # Adam only
+    adam_late_eps: bool = False  # Keras' way: ε is added before the root is corrected, and counts for more at first
     weight_decay: float = 1e-4
     decay_all: bool = True  # also on biases and batch norm; the paper states no exemption
     fixed_norm: bool = False  # after each step every convolution's weights get back the norm they began with
@@ -37,12 +38,12 @@ class Recipe:
     warmup_steps: int = 0  # the first steps run at warmup_lr (schedule "steps")
     warmup_lr: float = 0.01
     augment: str = "crop_flip"  # "none", "flip" (half of the pictures mirrored), or pad 4 + random crop + flip
-    # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]; "raw": 0 to 255; less the mean of each channel and
+    # subtract the mean picture; "unit": [0, 1]; "symmetric": [-1, 1]; "raw": 0 to 255; each channel less its mean and
     # divided by its standard deviation: "channel", those of the training set, "imagenet", those of ImageNet
     normalize: str = "pixel_mean"
     shuffle: bool = True
     validation: float = 0.0  # this fraction, from the end of the training set, is not trained on
-    init: str = "he"  # "he", "xavier", "torch" (its layers' default) or "keep" (the weights that the net came with)
+    init: str = "he"  # see `nets.init_weights`; "keep": the weights that the net came with
     seed: int = 0
     eval_every: int = 500  # a row is made every so many steps, and at the end
     deepen_to: int = 0  # the depth the net grows to, keeping its function (`deepen`); 0: it does not
@@ -69,6 +70,8 @@ class Recipe:
             raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay!r}")
         for name in ("drops", "probe_steps"):  # lists come back from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.adam_late_eps and self.optimizer != "adam":
+            raise ValueError(f"adam_late_eps is for optimizer 'adam', got {self.optimizer!r}; set adam_late_eps=False")
         if self.schedule == "linear" and self.drops:
             raise ValueError(f"a linear schedule has no drops, got {self.drops}; set drops=()")
         if self.schedule == "linear" and self.warmup_steps >= self.steps:
@@ -107,7 +110,7 @@ class Execution:
     interleave: int = 1  # runs trained in turn by one process, on a GPU each on its own stream
     threads: int | None = None  # CPU threads for one run; None leaves torch's choice
     workers: int = 1  # runs trained at the same time, in processes (CPU only); 0: one per core
-    checkpoint_every: float = 60.0  # seconds between checkpoints; each row makes one too
+    checkpoint_every: float = 60.0  # seconds between checkpoints; each row makes one too, on a GPU if 5 s have passed
 
     @classmethod
     def fastest(cls, device: str = "auto") -> "Execution":
@@ -121,8 +124,9 @@ class Execution:
             return cls(device="cpu", threads=1, workers=0, precision="bf16" if native_bf16() else "float32",
                        compile=has_compiler())
         modern = torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
-        return cls(device="cuda", precision="bf16" if modern else "float32", fused=True, graphs=True, autotune=True,
-                   interleave=4)
+        # without bf16 units (a T4, say) float32 is slower in channels_last: pytorch#50036, #44943
+        return cls(device="cuda", precision="bf16" if modern else "float32", channels_last=modern, fused=True,
+                   graphs=True, autotune=True, interleave=4)
 
     def resolve(self) -> torch.device:
         """The device, or ValueError with the way out where this execution is not possible here."""

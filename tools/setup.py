@@ -6,7 +6,7 @@
     setup           make or complete .venv and stop
     book            build the site into _build/html (warnings are errors) and check it; with TIER=short (without make:
                     RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU
-    test            all tests; arguments go to pytest
+    test            all tests, several at once (-n 0: one by one); arguments go to pytest
     fast            the tests that need neither a browser nor long runs
     notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
     serve [PORT]    show the built site on http://127.0.0.1:8000
@@ -40,6 +40,7 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
 SILENCE = 20  # seconds after which a long step says that it goes on
 OLDEST, NEWEST = (3, 11), (3, 13)  # constraints.txt is known to install on these
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")  # tests on all cores, up to four at once
 COMMANDS = ("setup", "book", "test", "fast", "notebooks", "serve", "data", "clean", "help")
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish a new connection|Network is unreachable"
@@ -378,8 +379,8 @@ def main(argv: list[str]) -> int:
     jobs = {
         "setup": lambda: 0,
         "book": lambda: build_book(python, arguments),
-        "test": lambda: run([python, "-m", "pytest", *arguments]),
-        "fast": lambda: run([python, "-m", "pytest", "-m", "not slow and not browser", *arguments]),
+        "test": lambda: run([python, "-m", "pytest", *SIDE_BY_SIDE, *arguments]),
+        "fast": lambda: run([python, "-m", "pytest", *SIDE_BY_SIDE, "-m", "not slow and not browser", *arguments]),
         "notebooks": lambda: run([python, ROOT / "tools" / "notebooks" / "generate.py", *arguments]),
         "data": lambda: run([python, "-m", "resnet_lib", "data", *arguments]),
     }

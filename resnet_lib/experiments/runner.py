@@ -24,6 +24,7 @@ from . import weights
 
 
 TRAINED, WAITING = "trained", "waiting"
+ROW_PAUSE = 5  # seconds without a checkpoint although there was a row, on a GPU
 
 
 class RunError(RuntimeError):
@@ -239,7 +240,9 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str
                 row = run.advance()
             progress(job.recipe.batch)
             late = deadline is not None and time() > deadline
-            if row or late or stopped() or time() - saved > execution.checkpoint_every:
+            # on a GPU rows may come every second, and writing takes a good part of it
+            due = row and (run.device.type == "cpu" or time() - saved > ROW_PAUSE)
+            if due or late or stopped() or time() - saved > execution.checkpoint_every:
                 _save(run, checkpoint, job)
                 saved = time()
             if not run.done and (late or stopped()):

@@ -1,5 +1,7 @@
 """What the nets share: stem, stages, head, and how their weights are drawn."""
 
+from functools import partial
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -38,33 +40,62 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
+def _he(weight: Tensor, generator, mode: str = "fan_in") -> None:
+    nn.init.kaiming_normal_(weight, mode=mode, nonlinearity="relu", generator=generator)
+
+
+def _he_truncated(weight: Tensor, generator) -> None:
+    cut = (2 / weight[0].numel()) ** 0.5 / CUT_AT_TWO  # of the whole distribution
+    nn.init.trunc_normal_(weight, std=cut, a=-2 * cut, b=2 * cut, generator=generator)
+
+
+def _xavier(weight: Tensor, generator) -> None:
+    nn.init.xavier_uniform_(weight, generator=generator)
+
+
+def _torch(weight: Tensor, generator) -> None:
+    nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
+
+
+def _no_bias(module: nn.Module, _generator) -> None:
+    nn.init.zeros_(module.bias)
+
+
+def _torch_bias(module: nn.Module, generator) -> None:
+    bound = module.weight[0].numel() ** -0.5
+    nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+
+
+CUT_AT_TWO = 0.87962566103423978  # the standard deviation of a standard normal that is cut off at two
+DRAWS = {  # how convolutions, linear layers and biases are drawn
+    "he": (_he, _he, _no_bias), "he_fan_out": (partial(_he, mode="fan_out"), _torch, _torch_bias),
+    "he_truncated": (_he_truncated, _he_truncated, _no_bias), "xavier": (_xavier, _xavier, _no_bias),
+    "xavier_weights": (_xavier, _xavier, _torch_bias), "torch": (_torch, _torch, _torch_bias), "keep": None}
+
+
 def init_weights(net: nn.Module, how: str = "he", generator: torch.Generator | None = None) -> nn.Module:
     """Draw all weights anew, in place; biases and batch norm as usual (0; γ = 1, β = 0).
 
-    "he": normal, variance 2 / fan-in (He et al. 2015b, 1502.01852, Eq. 10). "xavier": uniform
+    "he": normal, variance 2 / fan-in (He et al. 2015b, 1502.01852, Eq. 10). "he_truncated": Keras' ``he_normal``, the
+    same variance from a normal distribution cut off at two of its standard deviations. "xavier": uniform
     (Glorot & Bengio 2010). "torch": what torch's layers do when they are made, weights and biases uniform with
-    variance 1 / (3 fan-in). "keep": change nothing. The generator makes the draw reproducible.
+    variance 1 / (3 fan-in). Two that published code uses mix these: "he_fan_out", convolutions of variance 2 / fan-out
+    and all else as "torch"; "xavier_weights", biases as "torch". "keep": change nothing. The generator makes the draw
+    reproducible.
 
     A module that wants something else (a zero, another scale) has a method ``after_draw()``, which is
     called when all weights are drawn.
     """
-    draw = {"he": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_, "keep": None,
-            "torch": nn.init.kaiming_uniform_}
-    if how not in draw:
-        raise ValueError(f"init must be one of {', '.join(draw)}, got {how!r}")
+    if how not in DRAWS:
+        raise ValueError(f"init must be one of {', '.join(DRAWS)}, got {how!r}")
     if how == "keep":
         return net
-    options = {"he": {"mode": "fan_in", "nonlinearity": "relu"}, "torch": {"a": 5**0.5}}.get(how, {})
+    convolution, linear, bias = DRAWS[how]
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            draw[how](module.weight, generator=generator, **options)
-            if module.bias is None:
-                continue
-            if how == "torch":
-                bound = module.weight[0].numel() ** -0.5
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-            else:
-                nn.init.zeros_(module.bias)
+            (convolution if isinstance(module, nn.Conv2d) else linear)(module.weight, generator)
+            if module.bias is not None:
+                bias(module, generator)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     for module in net.modules():

@@ -39,7 +39,7 @@ def from_published(source: str | Path | Mapping[str, Tensor | np.ndarray]) -> Re
     state = {name.removeprefix("module.").removeprefix("model."): torch.as_tensor(value)
              for name, value in state.items()}
     form = form_of(state)
-    net = _empty(form, _blocks_in(form, state))
+    net = _empty(form, state)
     ours = {"pytorch_resnet_cifar10": _from_idelbayev, "uvadlc": _from_uvadlc, "keras": _from_keras}[form](net, state)
     try:
         net.load_state_dict(ours)
@@ -82,10 +82,17 @@ def _blocks_in(form: str, state: Mapping[str, Tensor]) -> int:
     return sum(re.fullmatch(block, name) is not None for name in state)
 
 
-def _empty(form: str, blocks: int) -> ResNet:
-    depth = 2 * blocks + 2
-    return keras_v1(depth, padding="keras") if form == "keras" else cifar_resnet(
-        depth, shortcut="A" if form == "pytorch_resnet_cifar10" else "B")
+def _empty(form: str, state: Mapping[str, Tensor]) -> ResNet:
+    """A net of the depth, width, input channels and classes that the weights have."""
+    depth = 2 * _blocks_in(form, state) + 2
+    if form == "keras":
+        return keras_v1(depth, padding="keras", num_classes=state["dense/kernel"].shape[1],
+                        in_channels=state["conv2d/kernel"].shape[2] if "conv2d/kernel" in state else 3)
+    stem, head = (("conv1.weight", "linear.weight") if form == "pytorch_resnet_cifar10" else
+                  ("input_net.0.weight", "output_net.2.weight"))
+    width, in_channels = state[stem].shape[:2] if stem in state else (16, 3)
+    return cifar_resnet(depth, shortcut="A" if form == "pytorch_resnet_cifar10" else "B", width=width,
+                        in_channels=in_channels, num_classes=state[head].shape[0])
 
 
 # --- option A: the same function with channels in another order ------------------------------------------

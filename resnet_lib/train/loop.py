@@ -88,7 +88,8 @@ class Run:
     def _make_update(self) -> Update | Graphs:
         update = Update(self.net, self.optimizer, self._counter, self._batch, self.execution, self.device,
                         self._norms)
-        return Graphs(update) if self.execution.graphs else update
+        # a graph holds ε as the number that it was when it was captured
+        return Graphs(update) if self.execution.graphs and not self.recipe.adam_late_eps else update
 
     def _on_stream(self):
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -158,10 +159,17 @@ class Run:
             if self.recipe.deepen_to and self.at == self.recipe.deepen_at:
                 self._grow()
             plan = self._step_plan()
+            if self.recipe.adam_late_eps:
+                self._set_late_eps()
             with self._dice():
                 self._update(plan, self.recipe.lr_at(self.at))
         self._counter.seen += plan.shape[1]
         self.at += 1
+
+    def _set_late_eps(self) -> None:
+        """√v / c + ε' is (√v + ε) / c, with c = √(1 - β₂ᵗ), if ε' = ε / c."""
+        for group in self.optimizer.param_groups:
+            group["eps"] = self.recipe.adam_eps / math.sqrt(1 - group["betas"][1] ** (self.at + 1))
 
     @contextmanager
     def _dice(self):

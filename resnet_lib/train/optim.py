@@ -88,6 +88,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
 
 
 def keep_momentum(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> None:
-    """What ``old`` knows of the weights that ``new`` has too; weights that only ``new`` has begin without."""
-    shared = {p for group in new.param_groups for p in group["params"]}
-    new.state.update({p: state for p, state in old.state.items() if p in shared})
+    """What ``old`` knows of the weights that ``new`` has too; the momentum of weights that only ``new`` has is zero.
+
+    So it is at SGD's beginning, without a buffer; but a fused step takes a buffer of every weight, or of none.
+    """
+    fresh = {p for group in new.param_groups for p in group["params"]}
+    new.state.update({p: state for p, state in old.state.items() if p in fresh})
+    if isinstance(new, torch.optim.SGD) and any(group["momentum"] for group in new.param_groups):
+        for p in fresh - set(new.state) if new.state else ():
+            new.state[p] = {"momentum_buffer": torch.zeros_like(p)}

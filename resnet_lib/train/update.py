@@ -126,6 +126,8 @@ class Graphs:
         replay()
 
     def _forget_other_rates(self, lr: float) -> None:
+        # All of them go before the next capture: to destroy a graph may clear the stream's cuBLAS workspaces, which
+        # a graph that stays would go on using (pytorch#193402).
         self.replays = {key: value for key, value in self.replays.items() if key[1] == lr}
 
     def _capture(self, work: Callable[[], None]) -> Callable[[], None]:

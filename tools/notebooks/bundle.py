@@ -26,7 +26,8 @@ The experiments run on the digits that come with scikit-learn. For the real pict
 
     python -m resnet_lib data        (MNIST, Fashion-MNIST and CIFAR-10, into data/ in this folder)
 
-What you train goes to _build/runs, so that nothing is trained twice.
+What you train goes to _build/runs, so that nothing is trained twice. On a GPU, python -m resnet_lib gpu tells in four
+minutes whether everything works there.
 
 Code: MIT license. Text, figures and recorded runs: CC BY 4.0.
 """

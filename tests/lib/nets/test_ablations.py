@@ -1,5 +1,6 @@
 """Tampered shortcuts and remedies against closed forms, the papers' formulas, and nets that they must equal."""
 
+from dataclasses import replace
 import copy
 
 import pytest
@@ -40,6 +41,29 @@ def test_tampered_block_is_the_formula(kind, c_in, c_out, stride):
     a, b = {"scaled": (1, 0.5), "scaled-both": (0.5, 0.5), "exclusive": (g, 1 - g), "gated": (1, 1 - g),
             "dropout-0.5": (1, 1)}[kind]
     assert torch.allclose(block(x), (a * f + b * s).clamp(min=0), atol=1e-6)
+
+
+def test_a_run_with_dropout_depends_on_its_seed_alone_and_can_be_resumed():
+    def run():
+        return train.Run(nets.tampered_resnet(8, "dropout-0.5", width=4), toy_images(), Recipe(
+            steps=6, batch=32, drops=(), augment="none", eval_every=3, seed=4), Execution(device="cpu", threads=1))
+
+    first = run()
+    before = torch.get_rng_state()
+    rows = list(first)
+    assert torch.equal(torch.get_rng_state(), before)  # the reader's own dice are as they were
+    torch.manual_seed(99)
+    second = run()
+    for _ in range(4):
+        second.advance()
+    third = run()
+    torch.rand(5)
+    third.load_state_dict(second.state_dict())
+    list(third)
+    assert third.rows == rows
+    other = train.Run(nets.tampered_resnet(8, "dropout-0.5", width=4), toy_images(), replace(
+        first.recipe, seed=5), Execution(device="cpu", threads=1))
+    assert list(other) != rows
 
 
 def test_dropout_drops_half_of_the_shortcut_in_training_only():

@@ -184,3 +184,13 @@ def test_a_recipe_that_cannot_deepen_its_net_says_so_at_once():
         Run(nets.cifar_resnet(8, width=4, block="pre"), toy_images(), RECIPE, CPU)
     with pytest.raises(ValueError, match="deepen_at must be a whole number"):
         Recipe(deepen_at=-1)
+
+
+def test_a_run_with_a_fused_optimizer_grows_too():
+    """A fused step takes a momentum of every weight or of none; new weights begin with zero, as they do without it."""
+    def run(**how):
+        recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), augment="none", eval_every=2, deepen_to=14, deepen_at=3)
+        return list(Run(nets.cifar_resnet(8, width=4), toy_images(), recipe, Execution(device="cpu", threads=1, **how)))
+
+    for fused, usual in zip(run(fused=True), run(), strict=True):
+        assert fused["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-4)

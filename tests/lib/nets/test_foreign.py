@@ -112,6 +112,14 @@ def test_there_and_back_is_the_same_bit_for_bit(form, depth):
     assert net.spec["depth"] == depth and not net.training
 
 
+def test_width_channels_and_classes_are_those_of_the_weights():
+    for form in ("pytorch_resnet_cifar10", "uvadlc"):
+        net = nets.cifar_resnet(8, width=4, in_channels=1, num_classes=7,
+                                shortcut="A" if form == "pytorch_resnet_cifar10" else "B")
+        spec = nets.from_published(nets.to_published(net, form)).spec
+        assert spec == net.spec
+
+
 @pytest.mark.parametrize("form", nets.FORMS)
 def test_our_net_computes_what_their_code_computes(form):
     theirs = nets.to_published(made(form), form)

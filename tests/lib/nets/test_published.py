@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -84,6 +86,76 @@ def test_mnist_simple_takes_the_published_steps():
         run.step()
     for a, b in zip(run.net.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+# --- Keras' example
+
+
+def test_keras_adam_adds_epsilon_before_the_root_is_corrected():
+    """Three steps by Keras' own formula: α = lr √(1 - β₂ᵗ) / (1 - β₁ᵗ), w -= α m / (√v + ε)."""
+    images = toy_images(200)
+    run = declared("cifar_keras_v1", "adam-20", images)
+    theirs = [p.detach().clone() for p in run.net.parameters()]
+    means, squares = ([torch.zeros_like(p) for p in theirs] for _ in range(2))
+    lr, b1, b2, eps = 1e-3, 0.9, 0.999, 1e-7
+    for t in (1, 2, 3):
+        run.step()
+        alpha = lr * (1 - b2**t) ** 0.5 / (1 - b1**t)
+        for w, m, v, p in zip(theirs, means, squares, run.net.parameters(), strict=True):
+            m.mul_(b1).add_(p.grad, alpha=1 - b1)
+            v.mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+            w.sub_(alpha * m / (v.sqrt() + eps))
+    for w, p in zip(theirs, run.net.parameters(), strict=True):
+        torch.testing.assert_close(p.detach(), w, rtol=0, atol=2e-6)
+
+
+def test_keras_he_normal_is_cut_off_at_two_and_has_the_variance_of_he():
+    layer = nn.Conv2d(64, 256, 3)
+    nets.init_weights(layer, "he_truncated", torch.Generator().manual_seed(0))
+    std = (2 / (64 * 9)) ** 0.5
+    weight = layer.weight.detach() / std
+    assert weight.std().item() == pytest.approx(1, rel=0.01)
+    assert weight.abs().max().item() == pytest.approx(2 / 0.8796, rel=0.01) and not layer.bias.detach().any()
+    assert scipy.stats.kstest(weight.flatten()[:20_000].numpy() * 0.87962566, scipy.stats.truncnorm(-2, 2).cdf
+                              ).pvalue > 1e-3
+
+
+def test_keras_example_as_declared():
+    run = declared("cifar_keras_v1", "adam-20", toy_images(200))
+    assert run.net.spec["padding"] == "keras" and run.n_train == 180 and run.recipe.init == "he_truncated"
+    with pytest.raises(ValueError, match="adam_late_eps is for optimizer 'adam'"):
+        replace(run.recipe, optimizer="sgd")
+
+
+# --- ResNet-18 on CIFAR-10, and d2l's
+
+
+def test_cifar_resnet18_begins_with_fan_out_and_torchs_last_layer():
+    net = declared("cifar_resnet18", "pool", toy_images(150, size=32)).net
+    assert net.conv1.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.1)
+    assert net.layer4[1].conv2.weight.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
+    bound = 512**-0.5
+    assert net.fc.weight.abs().max() <= bound and net.fc.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert 0 < net.fc.bias.abs().max() <= bound
+
+
+def test_d2l_begins_with_xavier_weights_and_torchs_biases():
+    images = toy_images(300, size=28, channels=1).resize(96)
+    net = declared("fashion_d2l", "d2l-resnet-18", images).net
+    conv = net.layer2[0].conv1
+    bound = (6 / (9 * (64 + 128))) ** 0.5
+    assert conv.weight.abs().max().item() == pytest.approx(bound, rel=1e-3) and conv.weight.abs().max() <= bound
+    assert 0 < conv.bias.abs().max() <= (9 * 64) ** -0.5
+
+
+def test_enlarged_pictures_are_within_a_level_of_pils():
+    PIL = pytest.importorskip("PIL.Image")
+    images = toy_images(6, size=28, channels=1)
+    smooth = images.train_x.float().mul(0.5).add(60).to(torch.uint8)
+    ours = replace(images, train_x=smooth).resize(96).train_x
+    for picture, got in zip(smooth, ours, strict=True):
+        theirs = np.asarray(PIL.fromarray(picture[0].numpy()).resize((96, 96), PIL.Resampling.BILINEAR))
+        assert np.abs(theirs.astype(int) - got[0].numpy().astype(int)).max() <= 1
 
 
 def test_mnist_simple_begins_as_torchs_layers_do():

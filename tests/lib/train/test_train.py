@@ -239,7 +239,8 @@ def test_decay_exempts_biases_and_batch_norm_only_if_told():
     ({"normalize": "zscore"}, "pixel_mean"),
     ({"steps": 0}, "at least 1"), ({"lr": float("nan")}, "positive"), ({"validation": 1.0}, "[0, 1)"),
     ({"batch": 1.5}, "whole number"), ({"seed": -1}, "at least 0"), ({"warmup_lr": 0}, "positive"),
-    ({"momentum": float("nan")}, "[0, 1)"), ({"weight_decay": -1}, "0 or more"), ({"init": "zzz"}, "he, xavier, keep"),
+    ({"momentum": float("nan")}, "[0, 1)"), ({"weight_decay": -1}, "0 or more"),
+    ({"init": "zzz"}, "xavier_weights, torch, keep"),
 ])
 def test_bad_recipes(changes, word):
     with pytest.raises(ValueError) as caught:
