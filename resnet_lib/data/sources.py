@@ -100,12 +100,15 @@ OFFICIAL = {
 def find(source: Source, root: Path, want: File) -> tuple[Path, File] | None:
     """Where a file of the set lies below ``root``, and what it must be there: itself, its .gz, or None."""
     path = root / source.folder / want.name
-    if path.exists():
-        return path, want
-    for archive in source.archives:
-        packed = path.with_name(archive.name)
-        if archive.name == want.name + ".gz" and packed.exists():
-            return packed, archive
+    try:
+        if path.exists():
+            return path, want
+        for archive in source.archives:
+            packed = path.with_name(archive.name)
+            if archive.name == want.name + ".gz" and packed.exists():
+                return packed, archive
+    except OSError as error:  # a folder of another user
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
     return None
 
 

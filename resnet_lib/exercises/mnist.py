@@ -120,7 +120,7 @@ def _numbers(got, error, loss, batch, n, z, y):
     return "The error is right, the loss is not the mean over all pictures."
 
 
-def _steps(rises: bool = True, strict: bool = False, both: bool = False, seed: int = 1) -> int:
+def _steps(rises: bool = True, strict: bool = False, both: bool = False, seed: int = 0) -> int:
     """Steps between epochs of a recorded run in which test loss and test error part."""
     rows = experiments.find("mnist_simple", "paper", "published")[seed].rows
     count = 0
@@ -156,6 +156,6 @@ CHECKS = {
         (lambda: _steps(rises=False), "These part the other way: the error rises and the loss does not."),
         (lambda: _steps(both=True), "These are all steps in which the loss rises."),
         (lambda: _steps(strict=True), "The error may also stay exactly as it was."),
-        (lambda: _steps(seed=0), "This is seed 0."), (lambda: _steps(seed=2), "This is seed 2.")),
+        (lambda: _steps(seed=1), "This is seed 1.")),
         hint="Walk through pairs of neighboring rows and compare test_loss and test_error in each."),
 }

@@ -124,7 +124,7 @@ MNIST_SIMPLE = Experiment(
 # --- ResNet-18 on Fashion-MNIST, as in Dive into Deep Learning -------------------------------------
 
 # Xavier for the weights only, as there. There PIL enlarges the pictures and rounds as it likes; here they are enlarged
-# in 64 bits and rounded once, at most one of 255 levels away (tests/lib/nets/test_published.py).
+# in 64 bits and rounded once, at most one of 255 levels away (tests/lib/nets/test_systems.py).
 FASHION = Recipe(steps=2_350, batch=256, lr=0.05, momentum=0.0, weight_decay=0.0, drops=(), augment="none",
                  normalize="unit", init="xavier_weights", eval_every=235)
 FASHION_NETS = {

@@ -552,8 +552,8 @@ def as_nobody(call) -> str:
 @pytest.fixture
 def open_path(tmp_path):
     """tmp_path with its parents made passable for other users."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        if folder.stat().st_uid == os.geteuid():
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
             folder.chmod(0o755)
     return tmp_path
 
@@ -570,6 +570,16 @@ def test_unwritable_data_folder(open_path, cifar, serve, made):
     assert said.startswith(f"DataError: cannot read or write {root / 'cifar-10-batches-py'}")
     assert "Permission denied; make the folder writable or set RESNET_LIB_HOME" in said
     assert host.asked == []
+
+
+def test_a_folder_that_others_may_not_enter(open_path, mnist):
+    path = mnist.lay(open_path / "data") / "train-images-idx3-ubyte"
+    path.parent.chmod(0)
+    try:
+        said = as_nobody(lambda: data.load("mnist", open_path / "data"))
+    finally:
+        path.parent.chmod(0o755)
+    assert said == f"DataError: cannot read {path}: Permission denied"
 
 
 def test_unreadable_file(open_path, mnist):
