@@ -500,8 +500,8 @@ def test_host_that_stays_wrong(tmp_path, cifar, serve, answer, said):
 def test_silent_host_times_out(tmp_path, cifar, serve, answer):
     host = serve(cifar)
     host.script = [answer] * 2
-    assert "timed out" in refused(fetch, cifar, tmp_path, host.url, timeout=0.2)
-    assert len(host.asked) == 2
+    assert "timed out" in refused(fetch, cifar, tmp_path, host.url, timeout=0.5)
+    assert 1 <= len(host.asked) <= 2  # on a busy machine a request may time out before it is heard
 
 
 def test_no_network(tmp_path, cifar):
