@@ -257,3 +257,22 @@ def test_nothing_is_trained_before_the_reader_comes_near(chromium, tmp_path):
         watched.page.locator("residual-playground").scroll_into_view_if_needed()
         watched.page.locator("residual-playground canvas").first.wait_for()
         assert watched.errors == []
+
+
+@pytest.mark.parametrize("touch", [
+    "e.runButton.click()", "e.stepButton.click()", "e.resetButton.click()", "e.restoreButton.click()",
+    "(e.presetSelect.value = 'shallow', e.presetSelect.dispatchEvent(new Event('change')))",
+    "(e.fields.blocks.value = 3, e.fields.blocks.dispatchEvent(new Event('change')))"])
+def test_a_control_that_is_touched_from_afar_works(chromium, tmp_path, touch):
+    """A keyboard or a screen reader reaches it before it has scrolled into view."""
+    write(tmp_path, '<div style="height: 4000px"></div><residual-playground></residual-playground>',
+          head=element_head("residual-playground"))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
+        page = watched.page
+        ask(page, f"({touch}, null)")
+        wait(page, "e.pair.sides.every((s) => s.worker && s.statistics)")
+        if "shallow" in touch:
+            assert ask(page, "e.preset") == "shallow" and page.locator("select").first.input_value() == "shallow"
+        if "blocks" in touch:
+            assert ask(page, "e.setting.blocks") == 3
+        assert watched.errors == []
