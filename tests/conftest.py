@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from resnet_lib import experiments, files
+from resnet_lib.checks import check, questions
 from resnet_lib.data import ImageSet
 from resnet_lib.experiments.declare import Tier, Variant
 from resnet_lib.experiments.reference import DEGRADATION
@@ -50,6 +51,17 @@ def digits_home(tmp_path_factory, request):
         if not folder.exists():
             shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
     return folder
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """ask(question, answer): the verdict, through `check`."""
+
+    def ask(question, answer):
+        monkeypatch.setattr(questions, "find", lambda _label: question)
+        return check("sample-1", answer)
+
+    return ask
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 """
 
 from ..recipe import Execution, Recipe
-from .loop import Run, evaluate, read_checkpoint
+from .checkpoint import read_checkpoint
+from .loop import Run, evaluate
 
 __all__ = ["Execution", "Recipe", "Run", "evaluate", "read_checkpoint"]

@@ -19,7 +19,7 @@ from ..machine import environment, peak_memory
 from ..nets import deepen, init_weights
 from ..recipe import Execution, Recipe
 from ..surroundings import standard, usual
-from ..wording import advice
+from .checkpoint import read_checkpoint, refuse_others
 from .optim import keep_momentum, load_optimizer, make_optimizer
 from .update import Counter, Graphs, Update
 
@@ -27,8 +27,6 @@ PADDING = {"crop_flip": 4, "flip": 0}  # 4: He15 §4.2
 EVAL_BATCH = 1000
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of red, green, blue in [0, 1]
 NEW_KERNELS = 10_000  # added to a run's seed where its net grows, so that new kernels are not the first ones again
-STATE = ("recipe_id", "spec", "recipe", "data", "semantics", "at", "net", "optimizer", "generator", "counter", "rows",
-         "probes", "segments")
 
 
 class Run:
@@ -281,13 +279,17 @@ class Run:
             if row is not None:
                 yield row
 
+    def _belonging(self) -> dict:
+        """What a checkpoint says of the run that it belongs to."""
+        return {"spec": self.spec, "recipe": self.recipe.to_json(), "data": self.images.identity(),
+                "semantics": identity.SEMANTICS}
+
     def state_dict(self) -> dict:
         """All that is needed to go on elsewhere: tensors and plain Python values only."""
         if self._stream is not None:
             self._stream.synchronize()
         mid_epoch = self.at % self.batches_per_epoch != 0
-        return {"recipe_id": self.recipe_id, "spec": self.spec, "recipe": self.recipe.to_json(),
-                "data": self.images.identity(), "semantics": identity.SEMANTICS, "at": self.at,
+        return {"recipe_id": self.recipe_id, **self._belonging(), "at": self.at,
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
                 # mid-epoch the state before the epoch's draw, so that the same order is drawn again
                 "generator": self._epoch_start if mid_epoch else self.generator.get_state(),
@@ -296,12 +298,7 @@ class Run:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from ``state``; ValueError names what differs if it belongs to another run."""
-        missing = [key for key in STATE if key not in state] if isinstance(state, dict) else STATE
-        if missing:
-            raise ValueError(f"this is not a checkpoint of a run: it lacks {', '.join(missing)}")
-        if state["recipe_id"] != self.recipe_id:
-            raise ValueError(f"this checkpoint belongs to another run: {self._difference(state)}. Run what it was "
-                             f"made for, or start anew {advice('without --resume', 'and load none')}")
+        refuse_others({"recipe_id": self.recipe_id, **self._belonging()}, state)
         with self._standard(), self._on_stream():
             if self.recipe.deepen_to and self.at <= self.recipe.deepen_at < state["at"]:
                 self._grow()  # for its shape; the weights come from the state
@@ -315,18 +312,6 @@ class Run:
             self._update = self._make_update()  # captured graphs would go on with the old momentum
         self.rows, self.probes, self.segments = list(state["rows"]), list(state["probes"]), list(state["segments"])
         self._open_segment = None
-
-    def _difference(self, state: dict) -> str:
-        mine = {"spec": self.spec, "recipe": self.recipe.to_json(),
-                "data": self.images.identity(), "semantics": identity.SEMANTICS}
-        found = []
-        for part, ours in mine.items():
-            theirs = state[part]
-            if not isinstance(ours, dict) or not isinstance(theirs, dict):
-                ours, theirs = {part: ours}, {part: theirs}
-            found += [f"{key} {theirs.get(key)!r} there, {ours.get(key)!r} here"
-                      for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
-        return "; ".join(found[:4]) or "no recipe in it"
 
     def save(self, path: str | Path) -> None:
         """Write the state to one file, atomically."""
@@ -348,18 +333,3 @@ def evaluate(net: nn.Module, images: data.ImageSet, normalize: str = "pixel_mean
         return run.evaluate(run._test_x, run._test_y)
     finally:
         net.to(device).train(training)
-
-
-def read_checkpoint(path: str | Path) -> dict:
-    """The state in a file that `Run.save` wrote, on the CPU; ValueError, with the way out, where that fails."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        found = advice("--resume without a file", "experiments.run")
-        raise ValueError(f"there is no checkpoint {path}; those of this machine are in _build/runs, where {found} "
-                         f"finds them") from None
-    except OSError:
-        raise
-    except Exception as error:  # a truncated zip, a pickle with code in it, another format
-        raise ValueError(f"{path} is not a readable checkpoint ({type(error).__name__}); delete it and begin the run "
-                         f"anew{advice(', without --resume', '')}") from error

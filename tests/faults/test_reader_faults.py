@@ -23,17 +23,6 @@ from resnet_lib.recipe import Execution
 needs_others = pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
 
 
-@pytest.fixture
-def ask(monkeypatch):
-    """ask(question, answer): the verdict, through `check`."""
-
-    def ask(question, answer):
-        monkeypatch.setattr(questions, "find", lambda _label: question)
-        return check("sample-1", answer)
-
-    return ask
-
-
 # --- consoles
 
 

@@ -15,21 +15,10 @@ from torch import nn
 
 from conftest import ROOT
 from resnet_lib import exercises
-from resnet_lib.checks import Class, Function, Module, Number, Tensor, check, difference, questions
+from resnet_lib.checks import Class, Function, Module, Number, Tensor, check, difference
 from resnet_lib.checks import limit as guard
 
 ALARM = hasattr(signal, "SIGALRM")
-
-
-@pytest.fixture
-def ask(monkeypatch):
-    """ask(question, answer): the verdict, through `check`."""
-
-    def ask(question, answer):
-        monkeypatch.setattr(questions, "find", lambda _label: question)
-        return check("sample-1", answer)
-
-    return ask
 
 
 def wrong(verdict, fragment, secret=None):
