@@ -284,7 +284,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
-    from .experiments.runner import RunError
+    from .experiments.failures import RunError
     from .surroundings import SurroundingsError
 
     commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench, "gpu": _gpu,

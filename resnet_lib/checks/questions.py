@@ -1,11 +1,9 @@
 """Check an answer to an exercise: ``check("residual-block-3", answer)``.
 
-The answers live in ``resnet_lib/exercises/<chapter>.py``, one dict ``CHECKS`` in each, label -> question. The types
-of questions are `Number`, `Tensor`, `Function`, `Module` and `Class`. All take ``seconds``, the limit for the
-student's code. A hint names a mistake, never the answer. `check` does not raise for anything a student did.
+The answers live in ``resnet_lib/exercises/<chapter>.py``, one dict ``CHECKS`` in each, label -> question (kinds.py).
+`check` does not raise for anything a student did.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
 from importlib import import_module
@@ -19,13 +17,13 @@ import sysconfig
 import traceback
 
 import torch
-from torch import nn
 
 from .. import exercises
-from ..surroundings import SurroundingsError, usual
+from ..surroundings import SurroundingsError
 from ..wording import printable
 from . import limit
-from .answers import TEXT, Trouble, as_number, difference, kind_of, watched_forward, watched_function, wrong_object
+from .answers import TEXT, Trouble
+from .kinds import Number, Question, Tensor
 
 SIGNS = {"right": "✓", "wrong": "✗", "empty": "·", "open": "?"}
 PLAIN = {"right": "+", "wrong": "-", "empty": ".", "open": "?"}  # where the console has no such letters
@@ -54,140 +52,6 @@ class Verdict:
         rest = self.text.removeprefix(head)
         return (f'<div class="rn-verdict rn-{self.state}" style="border-left: 3px solid {color}; padding: 0.1em 0.8em; '
                 f'margin: 0.4em 0">{SIGNS[self.state]} <strong>{escape(head)}</strong>{escape(rest)}</div>')
-
-
-# --- the types of questions -----------------------------------------------------------------------------
-
-Wrong = tuple[tuple[object, str], ...]  # ((a wrong answer people give, the hint for it), …)
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number, right within ``rel`` of ``value`` (or within ``atol``, which matters where it is zero).
-
-    ``value`` and the wrong values are numbers or functions without arguments, called when an answer is checked.
-    """
-
-    value: float | Callable[[], float]
-    rel: float = 0.01
-    wrong: Wrong = ()
-    hint: str = ""
-    atol: float = 1e-9
-    seconds: float = 8
-
-    def judge(self, answer: object) -> str | None:
-        got = as_number(answer)
-        if self._near(got, self.value):
-            return None
-        for value, hint in self.wrong:
-            if self._near(got, value):
-                return hint
-        return self._slip(got) or self.hint or TEXT["no_hint"]
-
-    def _near(self, got: float, value: float) -> bool:
-        return abs(got - value) <= max(self.rel * abs(value), self.atol)
-
-    def _slip(self, got: float) -> str | None:
-        """The slips that can happen with any number."""
-        value = self.value
-        if 0 < abs(value) <= 1 and self._near(got / 100, value):
-            return TEXT["per_cent"]
-        if 1 < abs(value) <= 100 and self._near(got * 100, value):
-            return TEXT["fraction"]
-        if value and self._near(-got, value):
-            return TEXT["sign"]
-        if any(self._near(got * k, value) for k in (1e3, 1e6, 1e-3, 1e-6)):
-            return TEXT["unit"]
-        if value and abs(got - value) <= 5 * self.rel * abs(value):
-            return TEXT["close"].format(rel=f"{100 * self.rel:g} %")
-        return None
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor (or array, or list of numbers) with the shape, kind of dtype and values of ``value``."""
-
-    value: torch.Tensor | Callable[[], torch.Tensor]
-    wrong: Wrong = ()
-    hint: str = ""
-    rtol: float = 1e-4
-    atol: float = 1e-6
-    seconds: float = 8
-
-    def judge(self, answer: object) -> str | None:
-        problem = difference(answer, self.value, self.rtol, self.atol)
-        if problem is None:
-            return None
-        for value, hint in self.wrong:
-            if difference(answer, value, self.rtol, self.atol) is None:
-                return hint
-        return f"{problem} {self.hint}".strip()
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function. ``test(f)`` calls it and returns None if it is right, else a hint that names the mistake.
-
-    A call that returns None or changes a tensor, array or list it was given ends the check with a hint of its own,
-    unless ``mutates``. ``hint`` is said where ``test`` returns "".
-    """
-
-    test: Callable[[Callable], str | None]
-    hint: str = ""
-    mutates: bool = False
-    seconds: float = 8
-
-    def judge(self, answer: object) -> str | None:
-        if not callable(answer):
-            return TEXT["not_callable"].format(got=kind_of(answer))
-        problem = self.test(watched_function(answer, self.mutates))
-        return None if problem is None else problem or self.hint or TEXT["no_hint"]
-
-
-@dataclass(frozen=True)
-class Module:
-    """A net or layer: ``test`` gets what the student gave, a class or an instance; ``want`` may insist on one.
-
-    A forward that returns None or changes its input in place ends the check with a hint of its own.
-    """
-
-    test: Callable[[object], str | None]
-    hint: str = ""
-    want: str = "either"  # or "class" or "instance"
-    seconds: float = 8
-
-    def judge(self, answer: object) -> str | None:
-        problem = wrong_object(answer, nn.Module, self.want)
-        if problem:
-            return problem
-        if isinstance(answer, nn.Module):
-            answer = usual(answer)
-        with watched_forward(answer if isinstance(answer, type) else type(answer)):
-            problem = self.test(answer)
-        return None if problem is None else problem or self.hint or TEXT["no_hint"]
-
-
-@dataclass(frozen=True)
-class Class:
-    """A subclass of ``base`` that is no module."""
-
-    test: Callable[[type], str | None]
-    base: type = object
-    hint: str = ""
-    seconds: float = 8
-
-    def judge(self, answer: object) -> str | None:
-        problem = wrong_object(answer, self.base, "class")
-        if problem:
-            return problem
-        problem = self.test(answer)
-        return None if problem is None else problem or self.hint or TEXT["no_hint"]
-
-
-Question = Number | Tensor | Function | Module | Class
-
-
-# --- check ----------------------------------------------------------------------------------------------
 
 
 def check(label: str, answer: object = None) -> Verdict:

@@ -153,7 +153,7 @@ def _after_one_step(usual: train.Run, fixed: train.Run, start: list) -> str | No
     convolutions = {id(m.weight) for m in _convolutions(fixed.net)}
     if not all(m for m, p in zip(moved, fixed.net.parameters(), strict=True) if id(p) in convolutions):
         return "A convolution has exactly the weights that it had before the step. Put back its norm, not its weights."
-    x = fixed._normalize(fixed.images.train_x[:32], fixed._mean)
+    x = fixed.batches.normalize(fixed.images.train_x[:32])
     for run in (usual, fixed):
         run.net.train()
     with torch.no_grad():

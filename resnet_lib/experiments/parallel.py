@@ -21,7 +21,8 @@ from ..files import home
 from ..machine import cores
 from ..recipe import Execution
 from ..wording import advice
-from .runner import WAITING, Job, RunError, train, training
+from .failures import RunError
+from .runner import WAITING, Job, train, training
 
 _shared: dict = {}  # a worker's queue and stop flag, set by _enter
 _kept: dict[tuple, "_Pool"] = {}  # at most one, for the next call: importing torch takes a worker seconds

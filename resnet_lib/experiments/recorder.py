@@ -24,7 +24,8 @@ from ..files import write_atomically
 from ..wording import duration
 from .parallel import Follow
 from .queue import Left
-from .runner import Job, RunError
+from .failures import RunError
+from .runner import Job
 
 WINDOW = 300.0  # seconds over which the rate is taken
 EVERY = 5.0  # seconds between two states

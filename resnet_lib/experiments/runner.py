@@ -1,7 +1,6 @@
 """Find a run in the stores, or train it."""
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,20 +14,17 @@ import torch
 
 from .. import data, nets, records
 from ..files import home, recorded
-from ..machine import environment, is_out_of_memory
+from ..machine import environment
 from ..recipe import Execution, Recipe
 from ..surroundings import standard
 from ..wording import advice
 from ..train import Run
 from . import weights
+from .failures import RunError, own, plainly, save
 
 
 TRAINED, WAITING = "trained", "waiting"
 ROW_PAUSE = 5  # seconds without a checkpoint although there was a row, on a GPU
-
-
-class RunError(RuntimeError):
-    """Training stopped for a reason outside the recipe; what was reached is kept."""
 
 
 @dataclass(frozen=True)
@@ -177,13 +173,13 @@ def training(job: Job, execution: Execution, resume: bool | Path = True, deadlin
         raise RunError(f"runs cannot be kept in {records.live_root()} ({error.strerror}); set RESNET_LIB_HOME to a "
                        f"folder that can be written") from error
     lock = FileLock(job.live("lock"), mode=0o666)  # whoever may write in the folder may take it, too
-    with _own(job):
+    with own(job):
         have = yield from _acquire(lock, job, lambda: stopped() or deadline is not None and time() > deadline)
     if not have:
         return None
     try:
         for part in job.live().parent.glob(f"{job.live('').name}*.part"):  # what a killed process left
-            with _own(job):
+            with own(job):
                 part.unlink()
         record = find_record(job)
         if record is None:
@@ -225,7 +221,7 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str
     if not resume and checkpoint.exists():
         way = advice("add --resume", "say resume=True")
         raise RunError(f"{job.name} has a checkpoint, {checkpoint}; {way} to go on from it, or delete it to begin anew")
-    with _plainly(job, checkpoint):
+    with plainly(job, checkpoint):
         run = _run(job, execution)
     if run.recipe_id != job.recipe_id:
         raise RunError(f"{job.name}: data/ has changed since the run was asked for; run the same command again")
@@ -236,66 +232,22 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str
     saved, begun = time(), run.at
     try:
         while not run.done:
-            with _plainly(job, checkpoint):
+            with plainly(job, checkpoint):
                 row = run.advance()
             progress(job.recipe.batch)
             late = deadline is not None and time() > deadline
             # on a GPU rows may come every second, and writing takes a good part of it
             due = row and (run.device.type == "cpu" or time() - saved > ROW_PAUSE)
             if due or late or stopped() or time() - saved > execution.checkpoint_every:
-                _save(run, checkpoint, job)
+                save(run, checkpoint, job)
                 saved = time()
             if not run.done and (late or stopped()):
                 return None
             yield TRAINED
     except GeneratorExit:  # another run of the same process failed
         if run.at > begun:
-            _save(run, checkpoint, job)
+            save(run, checkpoint, job)
         raise
     if job.keep:
         weights.write(job.live("pt"), run.net, job.recipe_id)
     return _record(job, run.rows, run.probes, run.segments)
-
-
-@contextmanager
-def _own(job: Job):
-    """One line where somebody else's files are in the way."""
-    try:
-        yield
-    except PermissionError as error:
-        raise RunError(f"{job.name}: {error.filename or job.live('lock')} belongs to another user and cannot be "
-                       f"written; set RESNET_LIB_HOME to a folder of your own, or let its owner share the folder: "
-                       f"chmod -R a+rwX {records.live_root()}") from error
-
-
-@contextmanager
-def _plainly(job: Job, checkpoint: Path):
-    """Failures of the machine in one line, with what is kept and the way out."""
-    kept = f"the checkpoint {checkpoint} is kept" if checkpoint.exists() else "it had no checkpoint yet"
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        said = (str(error) or type(error).__name__).strip().splitlines()[0]
-        if is_out_of_memory(error):
-            fewer = advice("--interleave 1 --workers 1", "execution=Execution(interleave=1, workers=1)")
-            raise RunError(f"{job.name}: out of memory ({said[:120]}); {kept}. Train fewer runs at the same time "
-                           f"({fewer}), or use a larger machine, and {_go_on()}") from error
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise RunError(f"{job.name}: torch.compile failed ({said[:160]}); {kept}. Install a C++ compiler "
-                           f"(g++ or clang), or run {advice('without --compile', 'with compile=False')}, and {_go_on()}"
-                           ) from error
-        raise
-
-
-def _save(run: Run, checkpoint: Path, job: Job) -> None:
-    try:
-        run.save(checkpoint)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        kept = "the checkpoint before it is kept" if checkpoint.exists() else "no earlier one exists"
-        raise RunError(f"{job.name}: the checkpoint at step {run.at:,} cannot be written to {checkpoint} "
-                       f"({getattr(error, 'strerror', None) or str(error).splitlines()[0]}); {kept}. Make room, then "
-                       f"{_go_on()}") from error
-
-
-def _go_on() -> str:
-    return advice("run the same command with --resume", "call the same again: it goes on from there")

@@ -19,13 +19,12 @@ from ..machine import environment, peak_memory
 from ..nets import deepen, init_weights
 from ..recipe import Execution, Recipe
 from ..surroundings import standard, usual
+from .batches import Batches
 from .checkpoint import read_checkpoint, refuse_others
 from .optim import keep_momentum, load_optimizer, make_optimizer
 from .update import Counter, Graphs, Update
 
-PADDING = {"crop_flip": 4, "flip": 0}  # 4: He15 §4.2
 EVAL_BATCH = 1000
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of red, green, blue in [0, 1]
 NEW_KERNELS = 10_000  # added to a run's seed where its net grows, so that new kernels are not the first ones again
 
 
@@ -69,7 +68,7 @@ class Run:
             kernels = [m.weight for m in self.net.modules() if isinstance(m, nn.Conv2d)]
             self._norms = [(w, w.detach().norm()) for w in kernels]
         self.optimizer = make_optimizer(self.net, recipe, self.execution)
-        self._load_images()
+        self.batches = Batches(images, recipe, self.device, self.format)
         self.at = 0  # finished steps
         self.rows: list[dict] = []
         self.probes: list[dict] = []
@@ -84,79 +83,25 @@ class Run:
             self._stream.wait_stream(torch.cuda.current_stream())  # for the weights and pictures
 
     def _make_update(self) -> Update | Graphs:
-        update = Update(self.net, self.optimizer, self._counter, self._batch, self.execution, self.device,
-                        self._norms)
+        update = Update(self.net, self.optimizer, self._counter, self.batches, self.execution, self.device, self._norms)
         # a graph holds ε as the number that it was when it was captured
         return Graphs(update) if self.execution.graphs and not self.recipe.adam_late_eps else update
 
     def _on_stream(self):
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
-    def _load_images(self) -> None:
-        """Everything to the device once, as uint8; the mean picture is padded like the pictures."""
-        images = self.images
-
-        def there(tensor: Tensor) -> Tensor:
-            return (tensor.clone() if tensor.is_inference() else tensor).to(self.device)  # no gradient may meet such
-
-        self.n_train = round(len(images.train_y) * (1 - self.recipe.validation))
-        mean, std = torch.zeros(images.train_x.shape[1:]), None
-        if self.recipe.normalize == "pixel_mean":
-            mean = data.pixel_mean(images.train_x[: self.n_train])
-        elif self.recipe.normalize in ("channel", "imagenet"):
-            of = IMAGENET if self.recipe.normalize == "imagenet" else data.channels(images.train_x[: self.n_train])
-            mean, std = (torch.tensor(v)[:, None, None].expand(images.train_x.shape[1:]) for v in of)
-        self._mean, self._std = mean.to(self.device), None if std is None else std.to(self.device)
-        self._train_x, self._train_y = there(images.train_x), there(images.train_y)
-        self._test_x, self._test_y = there(images.test_x), there(images.test_y)
-        if self.recipe.augment != "none":
-            padding = PADDING[self.recipe.augment]
-            self._padded = data.pad(self._train_x[: self.n_train], padding)
-            self._padded_mean = data.pad(self._mean[None], padding)
-        self.batches_per_epoch = math.ceil(self.n_train / self.recipe.batch)
-
-    def _normalize(self, x: Tensor, mean: Tensor) -> Tensor:
-        """uint8 pictures -> float32 as the recipe wants them, minus ``mean`` (in [0, 1] units)."""
-        if self.recipe.normalize == "raw":
-            return x.to(torch.float32, memory_format=self.format)
-        x = x.to(torch.float32) / 255
-        x = x * 2 - 1 if self.recipe.normalize == "symmetric" else x - mean
-        if self._std is not None:
-            x = x / self._std
-        return x.contiguous(memory_format=self.format)
-
     def _draw_epoch(self) -> None:
-        """The plan of one epoch, drawn on the CPU in one go: a row of indices, with crops also dy, dx and flip."""
         self._epoch_start = self.generator.get_state()
-        n = self.n_train
-        order = torch.randperm(n, generator=self.generator) if self.recipe.shuffle else torch.arange(n)
-        padding = PADDING.get(self.recipe.augment)
-        crops = () if padding is None else data.draw_crops(n, padding, self.generator)
-        self._plan = torch.stack([order, *(t.to(torch.int64) for t in crops)]).to(self.device)
-
-    def _step_plan(self) -> Tensor:
-        start = self.at % self.batches_per_epoch * self.recipe.batch
-        return self._plan[:, start: start + self.recipe.batch]
-
-    def _batch(self, plan: Tensor) -> tuple[Tensor, Tensor]:
-        index = plan[0]
-        if self.recipe.augment == "none":
-            return self._normalize(self._train_x[index], self._mean), self._train_y[index]
-        _, dy, dx, flip = plan
-        size = self._train_x.shape[-1]
-        x = data.crop_flip(self._padded, index, dy, dx, flip.bool(), size)
-        # padding the mean with zeros, like the pictures, is the same as padding after the subtraction
-        mean = data.crop_flip(self._padded_mean, torch.zeros_like(index), dy, dx, flip.bool(), size)
-        return self._normalize(x, mean), self._train_y[index]
+        self.batches.draw(self.generator)
 
     def step(self) -> None:
         """One update: batch, loss, gradients, optimizer. It waits for the device once an epoch, for its plan."""
         with self._standard(), self._on_stream():
-            if self.at % self.batches_per_epoch == 0:
+            if self.at % self.batches.per_epoch == 0:
                 self._draw_epoch()
             if self.recipe.deepen_to and self.at == self.recipe.deepen_at:
                 self._grow()
-            plan = self._step_plan()
+            plan = self.batches.stretch(self.at)
             if self.recipe.adam_late_eps:
                 self._set_late_eps()
             with self._dice():
@@ -182,7 +127,7 @@ class Run:
 
     def _grow(self) -> None:
         """Make the net deeper, its function and the momentum of its old layers kept (`deepen.grow`)."""
-        x = self._normalize(self._train_x[: min(EVAL_BATCH, self.n_train)], self._mean)
+        x = self.batches.normalize(self.batches.train_x[: min(EVAL_BATCH, self.batches.n)])
         with self._standard(exact=True):
             # a generator of its own: the run's is drawn from once an epoch, and a resumed run draws that again
             generator = torch.Generator().manual_seed(NEW_KERNELS + self.recipe.seed)
@@ -203,7 +148,7 @@ class Run:
             counter = Counter(self.device)
             for start in range(0, len(y), EVAL_BATCH):
                 here = slice(start, start + EVAL_BATCH)
-                pictures = self._normalize(x[here], self._mean)
+                pictures = self.batches.normalize(x[here])
                 logits = self.net(pictures)
                 if mirrored:  # a sum of probabilities, in logarithms; the constant drops out in cross_entropy
                     both = logits, self.net(pictures.flip(-1))
@@ -215,28 +160,27 @@ class Run:
         return found
 
     def _row(self) -> dict:
-        row: dict = {"step": self.at, "epoch": round(self.at / self.batches_per_epoch, 4),
+        row: dict = {"step": self.at, "epoch": round(self.at / self.batches.per_epoch, 4),
                      "lr": self.recipe.lr_at(self.at - 1)}
+        seen, n = self.batches, self.batches.n
         row["train_error"], row["train_loss"] = self._counter.read()
-        row["test_error"], row["test_loss"] = self.evaluate(self._test_x, self._test_y)
+        row["test_error"], row["test_loss"] = self.evaluate(seen.test_x, seen.test_y)
         if self.recipe.mirrored:
-            found = self.evaluate(self._test_x, self._test_y, mirrored=True)
+            found = self.evaluate(seen.test_x, seen.test_y, mirrored=True)
             row["test_error_mirrored"], row["test_loss_mirrored"] = found
         if self.recipe.validation:
-            held = slice(self.n_train, None)
-            row["validation_error"], row["validation_loss"] = self.evaluate(self._train_x[held], self._train_y[held])
+            row["validation_error"], row["validation_loss"] = self.evaluate(seen.train_x[n:], seen.train_y[n:])
         if self.done:
-            train = slice(0, self.n_train)
-            row["train_error_eval"], row["train_loss_eval"] = self.evaluate(self._train_x[train], self._train_y[train])
+            row["train_error_eval"], row["train_loss_eval"] = self.evaluate(seen.train_x[:n], seen.train_y[:n])
         self._counter.reset()
         return row
 
     def _probe_if_due(self) -> None:
         if self.at in self.recipe.probe_steps and all(p["step"] != self.at for p in self.probes):
-            here = slice(0, min(self.recipe.batch, self.n_train))  # the same pictures every time
-            x = self._normalize(self._train_x[here], self._mean)
+            here = slice(0, min(self.recipe.batch, self.batches.n))  # the same pictures every time
+            x = self.batches.normalize(self.batches.train_x[here])
             with self._standard(exact=True):
-                self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self._train_y[here])})
+                self.probes.append({"step": self.at, **probes.layer_norms(self.net, x, self.batches.train_y[here])})
 
     @property
     def done(self) -> bool:
@@ -288,7 +232,7 @@ class Run:
         """All that is needed to go on elsewhere: tensors and plain Python values only."""
         if self._stream is not None:
             self._stream.synchronize()
-        mid_epoch = self.at % self.batches_per_epoch != 0
+        mid_epoch = self.at % self.batches.per_epoch != 0
         return {"recipe_id": self.recipe_id, **self._belonging(), "at": self.at,
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
                 # mid-epoch the state before the epoch's draw, so that the same order is drawn again
@@ -306,7 +250,7 @@ class Run:
             load_optimizer(self.optimizer, state["optimizer"])
             self.at = state["at"]
             self.generator.set_state(state["generator"].cpu())
-            if self.at % self.batches_per_epoch:
+            if self.at % self.batches.per_epoch:
                 self._draw_epoch()
             self._counter.restore(state["counter"])
             self._update = self._make_update()  # captured graphs would go on with the old momentum
@@ -330,6 +274,6 @@ def evaluate(net: nn.Module, images: data.ImageSet, normalize: str = "pixel_mean
     training, device = net.training, next(net.parameters()).device
     run = Run(net, images, Recipe(init="keep", augment="none", normalize=normalize), Execution(channels_last=False))
     try:
-        return run.evaluate(run._test_x, run._test_y)
+        return run.evaluate(run.batches.test_x, run.batches.test_y)
     finally:
         net.to(device).train(training)

@@ -17,7 +17,7 @@ from resnet_lib.checks import limit as guard
 from resnet_lib.data import sources
 from resnet_lib.data.sources import DataError, File, Source
 from resnet_lib.experiments import controls
-from resnet_lib.experiments.runner import RunError
+from resnet_lib.experiments.failures import RunError
 from resnet_lib.recipe import Execution
 
 needs_others = pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")

@@ -186,7 +186,7 @@ def test_pictures_are_normalized_as_torchvision_does(normalize):
     images = toy_images(60)
     run = train.Run(nets.cifar_resnet(8, width=4), images, train.Recipe(steps=1, normalize=normalize, drops=()),
                     train.Execution(device="cpu"))
-    got = run._normalize(images.test_x, run._mean)
+    got = run.batches.normalize(images.test_x)
     x = images.test_x.float()
     if normalize == "raw":
         assert torch.equal(got, x)

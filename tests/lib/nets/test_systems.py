@@ -122,7 +122,7 @@ def test_keras_he_normal_is_cut_off_at_two_and_has_the_variance_of_he():
 
 def test_keras_example_as_declared():
     run = declared("cifar_keras_v1", "adam-20", toy_images(200))
-    assert run.net.spec["padding"] == "keras" and run.n_train == 180 and run.recipe.init == "he_truncated"
+    assert run.net.spec["padding"] == "keras" and run.batches.n == 180 and run.recipe.init == "he_truncated"
     with pytest.raises(ValueError, match="adam_late_eps is for optimizer 'adam'"):
         replace(run.recipe, optimizer="sgd")
 

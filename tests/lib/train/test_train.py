@@ -99,12 +99,12 @@ def test_linear_rate_is_that_of_torchs_schedulers(warmup):
 
 def test_an_epoch_of_the_paper_is_390_full_batches_and_one_of_80():
     run = Run(nets.cifar_resnet(8, width=1), toy_images(50_000, size=1), Recipe(batch=128))
-    assert run.batches_per_epoch == 391
+    assert run.batches.per_epoch == 391
     run._draw_epoch()
     sizes, seen = [], []
     for run.at in range(391):
-        plan = run._step_plan()
-        sizes.append(len(run._batch(plan)[1]))
+        plan = run.batches.stretch(run.at)
+        sizes.append(len(run.batches(plan)[1]))
         seen.append(plan[0])
     assert sizes == [128] * 390 + [80]
     assert torch.equal(torch.cat(seen).sort().values, torch.arange(50_000))
@@ -150,12 +150,12 @@ def test_flipping_alone_gives_each_picture_or_its_mirror_image_and_both_about_eq
     images = toy_images(400)
     run = Run(small(), images, replace(SHORT, augment="flip", normalize="unit", batch=400), ONE)
     run._draw_epoch()
-    x, y = run._batch(run._step_plan())
-    whole = images.train_x[run._plan[0]].float() / 255
+    x, y = run.batches(run.batches.stretch(run.at))
+    whole = images.train_x[run.batches.plan[0]].float() / 255
     mirrored = sum(torch.equal(a, b.flip(-1)) for a, b in zip(x, whole, strict=True))
     assert all(torch.equal(a, b) or torch.equal(a, b.flip(-1)) for a, b in zip(x, whole, strict=True))
     assert 160 < mirrored < 240, "400 fair coins, four standard deviations"
-    assert torch.equal(y, images.train_y[run._plan[0]])
+    assert torch.equal(y, images.train_y[run.batches.plan[0]])
 
 
 @pytest.mark.parametrize("changes", [
@@ -208,7 +208,7 @@ def test_evaluation_leaves_the_net_in_training_mode_and_unchanged():
     run = Run(small(), toy_images(), SHORT, ONE)
     run.step()
     before = copy.deepcopy(run.net.state_dict())
-    run.evaluate(run._test_x, run._test_y)
+    run.evaluate(run.batches.test_x, run.batches.test_y)
     assert run.net.training
     assert all(torch.equal(v, before[k]) for k, v in run.net.state_dict().items())
 
@@ -281,17 +281,18 @@ def test_a_checkpoint_with_code_in_it_is_not_executed(tmp_path):
 def test_evaluation_sees_every_picture(monkeypatch):
     run = Run(small(), toy_images(), SHORT, ONE)
     run.step()
-    whole = run.evaluate(run._test_x, run._test_y)
+    whole = run.evaluate(run.batches.test_x, run.batches.test_y)
     monkeypatch.setattr("resnet_lib.train.loop.EVAL_BATCH", 32)  # 50 pictures: one full batch and one of 18
-    assert run.evaluate(run._test_x, run._test_y) == pytest.approx(whole, abs=1e-6)
+    assert run.evaluate(run.batches.test_x, run.batches.test_y) == pytest.approx(whole, abs=1e-6)
 
 
 def test_training_error_in_evaluation_mode_leaves_out_the_validation_pictures():
     images, recipe = toy_images(100), replace(SHORT, validation=0.2, steps=1)
     run = Run(small(), images, recipe, ONE)
     row, = run
-    assert (row["train_error_eval"], row["train_loss_eval"]) == run.evaluate(run._train_x[:80], run._train_y[:80])
-    assert (row["validation_error"], row["validation_loss"]) == run.evaluate(run._train_x[80:], run._train_y[80:])
+    x, y = run.batches.train_x, run.batches.train_y
+    assert (row["train_error_eval"], row["train_loss_eval"]) == run.evaluate(x[:80], y[:80])
+    assert (row["validation_error"], row["validation_loss"]) == run.evaluate(x[80:], y[80:])
 
 
 def test_nets_of_ones_own_have_ids_by_their_code_and_kept_weights():

@@ -83,7 +83,8 @@ def test_bf16_really_rounds_and_keeps_float32_weights():
 
 def test_evaluation_of_a_bf16_run_is_float32():
     usual, other = run(), run(replace(PLAIN, precision="bf16"))
-    assert usual.evaluate(usual._test_x, usual._test_y) == other.evaluate(other._test_x, other._test_y)
+    pictures = usual.batches.test_x, usual.batches.test_y
+    assert usual.evaluate(*pictures) == other.evaluate(*pictures)
 
 
 @pytest.mark.parametrize("settings, part", [

@@ -1,35 +1,26 @@
-"""Records to matplotlib Axes, in one style, and figures to HTML that follows the page's theme.
+"""Records to matplotlib Axes, in one style.
 
 Plain is vermilion, residual blue; deeper is heavier; training error is dashed, test error solid; seeds
 are a mean line with a band of one standard deviation; a published value is an open circle.
 """
 
 from collections.abc import Sequence
-from datetime import date
 from functools import lru_cache
-from html import escape
 from pathlib import Path
-import hashlib
-import io
 import json
 import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 
-from .records import Record, provenance
+from ..records import Record
 
 STYLE = Path(__file__).with_name("book.mplstyle")
 INK, MUTED = "#111112", "#767677"
 COLORS = {"plain": "#D55E00", "residual": "#0072B2", "green": "#009E73", "purple": "#7A5195"}
-# what a color of a figure becomes in the page; outside the book the variables' defaults hold
-PAGE = {INK: "currentColor", MUTED: "var(--rn-muted, #767677)"} | {
-    color: f"var(--rn-{name}, {color})" for name, color in COLORS.items()}
 AXIS = {"train_error": "training error", "test_error": "test error", "validation_error": "validation error",
         "test_error_mirrored": "test error with mirror images",
         "train_error_eval": "training error (evaluation mode)", "train_loss": "training loss", "test_loss": "test loss",
@@ -219,7 +210,7 @@ def layer_values(record: Record, value: str, step: int) -> np.ndarray:
 @lru_cache(maxsize=1)
 def published() -> dict:
     """Published numbers with their sources (published.json); errors are fractions."""
-    return json.loads(STYLE.with_name("published.json").read_text(encoding="utf-8"))
+    return json.loads((STYLE.parent.parent / "published.json").read_text(encoding="utf-8"))
 
 
 def published_points(ax: Axes, key: str, field: str, deepest: int = 1202) -> None:
@@ -231,91 +222,3 @@ def published_points(ax: Axes, key: str, field: str, deepest: int = 1202) -> Non
                 elinewidth=1)
     ax.annotate(kind(names[0]), (x[-1], y[-1]), xytext=(9, 0), textcoords="offset points", va="center",
                 color=COLORS[kind(names[0])])
-
-
-# --- figures in a page ----------------------------------------------------------------------------------
-
-
-def svg(figure: Figure, alt: str) -> str:
-    """The figure as inline SVG: theme colors, the page's fonts, ids of its own, byte-stable."""
-    buffer = io.StringIO()
-    for words in figure.findobj(Text):  # written outside the style, in matplotlib's own black, invisible on dark pages
-        if to_rgb(words.get_color()) == (0, 0, 0):
-            words.set_color(INK)
-    with plt.style.context(STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-    text = buffer.getvalue()
-    text = text[text.index("<svg"):]
-    text = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style[^>]*>.*?</style>\s*", "", text, flags=re.S)
-    for color, page in PAGE.items():
-        text = re.sub(re.escape(color), page, text, flags=re.I)
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r"<defs>\s*</defs>\s*", "", text)
-    used = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", text))
-    used = {a or b for a, b in used}
-    prefix = "f" + hashlib.sha256((alt + text).encode()).hexdigest()[:8]
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
-    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = re.sub(r'(?:xlink:)?href="#', f'href="#{prefix}-', text)
-    head, rest = text.split(">", 1)
-    head = re.sub(r' (width|height|version|xmlns:xlink)="[^"]*"', "", head)
-    label = f' role="img" aria-label="{escape(alt)}" stroke-linejoin="round" stroke-linecap="butt">'
-    return head + label + rest.strip()
-
-
-def here(threads: int = 1) -> str:
-    """This processor, torch and today in words: the ``source`` of what a page measures itself."""
-    import torch
-    from .machine import environment  # needs torch, which no drawing does
-
-    machine = environment(torch.device("cpu"))
-    return (f"{machine['device']}, {threads} thread{'s' * (threads != 1)} · torch {machine['versions']['torch']} · "
-            f"{date.today()}")
-
-
-class Shown:
-    """A figure with its caption, badge and provenance, as a notebook displays it."""
-
-    def __init__(self, html: str):
-        self.html = html
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-
-KINDS = ("published", "live", "recorded")
-
-
-def credit(records: Sequence[Record], source: str = "", kind: str = "published") -> str:
-    """Badge and provenance line, as HTML, for records and/or another source.
-
-    ``kind`` is what ``source`` is: "published", or for measurements that are no runs "live" or "recorded".
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    parts = []
-    for word, look in (("live", "live"), ("recorded", "recorded"), ("unfinished", "recorded")):
-        some = [r for r in records if word == ("unfinished" if not r.finished else "live" if r.live else "recorded")]
-        if some:
-            parts.append(f'<span class="rn-badge rn-{look}">{word}</span> '
-                         f'<span class="rn-provenance">{escape(provenance(some))}</span>')
-    if source:
-        parts.append(f'<span class="rn-badge rn-{kind}">{kind}</span> '
-                     f'<span class="rn-provenance">{escape(source)}</span>')
-    if not parts:
-        raise ValueError("a figure needs records=… or source=… to say where its data come from")
-    return "<br>".join(parts)
-
-
-def show(figure: Figure, records: Sequence[Record] = (), alt: str = "", caption: str = "", source: str = "",
-         kind: str = "published") -> Shown:
-    """A figure for a page. ``alt`` says in words what it shows; ValueError without it or without an origin.
-
-    ``source`` and ``kind``: see `credit`.
-    """
-    if not alt:
-        raise ValueError("a figure needs alt=…: one sentence that says what it shows")
-    return Shown(f'<figure class="rn-figure">{svg(figure, alt)}<figcaption>{caption} {credit(records, source, kind)}'
-                 "</figcaption></figure>")
