@@ -72,10 +72,6 @@ def _norm_fault(block: PlainBlock) -> str:
     return "The kernels copy. Write down what batch norm does in evaluation mode, and solve for γ and β."
 
 
-def _parameters(depth: int) -> int:
-    return sum(p.numel() for p in nets.cifar_resnet(depth, width=8).parameters())
-
-
 def _deepen(deepen) -> str | None:
     net = nets.cifar_resnet(14, width=4)
     g = torch.Generator().manual_seed(0)
@@ -138,18 +134,6 @@ def _jump_of_test() -> float:
 
 CHECKS = {
     "function-classes-1": Function(_identity, mutates=True),
-    "function-classes-2": Number(
-        lambda: _parameters(56) - _parameters(20), rel=0.001,
-        wrong=((lambda: _parameters(56), "That is the whole net of 56 layers; the question is what is added to 20."),
-               (lambda: 12 * 9 * (8**2 + 16**2 + 32**2), "The kernels are right. What else has weights in a block?"),
-               (lambda: 6 * 9 * (8**2 + 16**2 + 32**2), "A block has two convolutions."),
-               (lambda: 12 * (9 * (8**2 + 16**2 + 32**2) + 8 + 16 + 32),
-                "Batch norm has two weights for each channel, γ and β."),
-               (lambda: 12 * (9 * (8**2 + 16**2 + 32**2) + 4 * (8 + 16 + 32)),
-                "Running means and variances are not trained: they are no parameters."),
-               (lambda: 12 * (9 * (16**2 + 32**2 + 64**2) + 2 * (16 + 32 + 64)),
-                "That is for the paper's width of 16; here the stages have 8, 16 and 32 channels.")),
-        hint="Six more blocks in each stage, two convolutions and two batch norms in each."),
     "function-classes-3": Function(_deepen),
     "function-classes-4": Number(
         _jump, rel=0.02, atol=0.05,

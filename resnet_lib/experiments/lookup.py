@@ -184,16 +184,22 @@ def run(name: str, tier: str = "quick", seeds=(0,), variants=None, execution: Ex
 def trained(name: str, tier: str, variant: str, seed: int = 0) -> nn.Module:
     """The trained net of a run that keeps its weights (`Variant.keep`), on the CPU in evaluation mode.
 
-    Found or trained as in `run`; where a record is there without its weights, trained again. ValueError
-    for a run that keeps none.
+    Found as in `find`, so that what is recorded of data that do not lie here is not trained anew on what stands in for
+    them; else trained. Where a record is there without its weights, it is trained again. ValueError for a run that
+    keeps none.
     """
     wanted = job(name, tier, variant, seed)
     if not wanted.keep:
         kept = [f"{v}-s{s}" for v, declared in get(name, tier)[1].variants.items() for s in declared.keep]
         raise ValueError(f"{variant}-s{seed} keeps no weights; those at tier {tier} of {name} that do: "
                          f"{', '.join(kept) or 'none'}")
-    record = run(name, tier, (seed,), [variant])[0]
-    path = wanted.live("pt") if record.live else recorded(*weights.recorded_path(record).parts[-4:])
+
+    def kept_at(record: Record) -> Path:
+        return wanted.live("pt") if record.live else recorded(*weights.recorded_path(record).parts[-4:])
+
+    known = (r for r in find(name, tier, variant) if r.seed == seed and (r.live or kept_at(r).exists()))
+    record = next(known, None) or run(name, tier, (seed,), [variant])[0]
+    path = kept_at(record)
     if not path.exists():
         train_again(wanted, get(name, tier)[1].execution)
         path = wanted.live("pt")

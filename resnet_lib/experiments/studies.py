@@ -6,6 +6,21 @@ from ..recipe import Recipe
 from .declare import ONE_THREAD, Experiment, Tier, Variant, pairs, plain, residual
 from .reference import QUICK
 
+# --- why_depth: how far does depth help a plain net, at equal arithmetic? ------------------------------
+
+# Widths that make the multiply-adds equal, to a few per cent (tests/chapters/test_why_depth.py): a net of 6n + 2 layers
+# has about n times w² of them. The conventional net has as many.
+EQUAL = {8: 15, 14: 10, 20: 8}
+CONVENTIONAL = {"name": "small_cnn", "size": 12, "width": 44, "hidden": 40}
+
+DEPTH_HELPS = Experiment(
+    "depth_helps", "How far does depth help a plain net, at equal arithmetic?", "cifar10",
+    {"quick": Tier({"cnn-4": Variant(CONVENTIONAL, note="two convolutions, two fully connected layers")}
+                   | {f"plain-{d}": Variant(plain(d, width=w), note=f"{d} layers of {w}, {2 * w} and {4 * w} channels")
+                      for d, w in EQUAL.items()},
+                   replace(QUICK, probe_steps=()), size=12, n_train=1500, n_test=500, seeds=(0, 1, 2),
+                   execution=ONE_THREAD)})
+
 # --- signals: does the constant of the initialization decide whether a plain net trains? ----------------------------
 
 # degradation's quick recipe at a rate that nets without batch norm bear: at 0.1 plain-20 no longer trains
@@ -208,5 +223,5 @@ DIGIT_NET = Experiment(
      "short": Tier({"residual-20": Variant(residual(20, width=8), keep=(0,))},
                    replace(THREE_EPOCHS, normalize="unit"), size=28, execution=ONE_THREAD)})
 
-STUDIES = (INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS, FASHION_SMALL,
-           LESIONS, DIGIT_NET)
+STUDIES = (DEPTH_HELPS, INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS,
+           FASHION_SMALL, LESIONS, DIGIT_NET)

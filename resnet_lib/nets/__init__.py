@@ -1,4 +1,4 @@
-"""The networks: `resnet` (18 to 152), `cifar_resnet` (6n + 2), `cifar_bottleneck` (9n + 2), small reference systems.
+"""The networks: `resnet` (18 to 152), `cifar_resnet` (6n + 2), `cifar_bottleneck` (9n + 2), reference systems, `vgg`.
 
 Each builder returns an `nn.Module` that maps ``(N, in_channels, H, W)`` to logits
 ``(N, num_classes)``, He-initialized, with ``.spec``: a plain dict from which `build` makes it again.
@@ -14,8 +14,10 @@ from .foreign import FORMS, INPUTS, from_published, to_published
 from .imagenet import IMAGENET, IMAGENET_COST, resnet, resnet18_stages
 from .rebuilt import cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple
 from .specs import BUILDERS, build, complete, without_defaults
+from .conventional import VGG, VGG_COST, ConvNet, small_cnn, vgg
 
-__all__ = ["BUILDERS", "CIFAR_COST", "FORMS", "IMAGENET", "IMAGENET_COST", "INPUTS", "Cost", "ResNet", "build",
-           "cifar_bottleneck", "cifar_resnet", "cifar_resnet18", "complete", "cost", "d2l_resnet18", "from_published",
-           "init_weights", "keras_v1", "mnist_simple", "relu_first_resnet", "resnet", "resnet18_stages", "stage",
-           "tampered_resnet", "to_published", "unnormalized_resnet", "without_defaults"]
+__all__ = ["BUILDERS", "CIFAR_COST", "ConvNet", "Cost", "FORMS", "IMAGENET", "IMAGENET_COST", "INPUTS", "ResNet",
+           "VGG", "VGG_COST", "build", "cifar_bottleneck", "cifar_resnet", "cifar_resnet18", "complete", "cost",
+           "d2l_resnet18", "from_published", "init_weights", "keras_v1", "mnist_simple", "relu_first_resnet",
+           "resnet", "resnet18_stages", "small_cnn", "stage", "tampered_resnet", "to_published",
+           "unnormalized_resnet", "vgg", "without_defaults"]
