@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..blocks import BasicBlock, PlainBlock
+from ..blocks import BasicBlock, PadShortcut, PlainBlock
 from ..checks import Function, Module, Tensor as TensorQuestion, difference
 
 # --- the block from memory ------------------------------------------------------------------------------
@@ -19,12 +19,10 @@ BLOCKS = ((8, 8, 1, True), (8, 16, 2, True), (8, 16, 1, True), (8, 8, 2, True), 
 def _block(cls):
     generator = torch.Generator().manual_seed(0)
     for case in BLOCKS:
-        c_in, _, stride, _ = case
-        x = torch.randn(4, c_in, 6, 6, generator=generator)
-        problem = _one_block(cls, case, x)
+        c_in, c_out, stride, residual = case
+        problem = _one_block(cls, case, torch.randn(4, c_in, 7, 6, generator=generator))
         if problem is not None:
-            kind = f"Block({c_in}, {case[1]}, stride={stride}{'' if case[3] else ', residual=False'})"
-            return f"{kind}: {problem}"
+            return f"Block({c_in}, {c_out}, stride={stride}{'' if residual else ', residual=False'}): {problem}"
     return None
 
 
@@ -37,17 +35,18 @@ def _one_block(cls, case: tuple, x: Tensor) -> str | None:
         nn.init.uniform_(norm.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(1))
         nn.init.uniform_(norm.bias, -0.5, 0.5, generator=torch.Generator().manual_seed(2))
     got, ran = _watched(block, x)
-    if isinstance(got, Tensor) and got.shape != (side := (len(x), c_out, -(-6 // stride), -(-6 // stride))):
-        return f"a batch of shape {tuple(x.shape)} becomes {tuple(got.shape)}, and should become {side}."
-    ours = (BasicBlock if residual else PlainBlock)(c_in, c_out, stride).train()
+    ours = BasicBlock(c_in, c_out, stride, "A") if residual else PlainBlock(c_in, c_out, stride)
+    want = ours.train()(x)
+    if isinstance(got, Tensor) and got.shape != want.shape:
+        return f"a batch of shape {tuple(x.shape)} becomes {tuple(got.shape)}, and should become {tuple(want.shape)}."
     problem = _layers_into(ours, ran)
-    if problem is not None:
+    if problem is not None or difference(got, ours(x), 1e-4, 1e-5) is None:
         return problem
-    if difference(got, ours(x), 1e-4, 1e-5) is None:
-        return None
-    return next((words for words, forward in _slips(ours, residual) if difference(got, forward(x), 1e-4, 1e-5) is None),
-                "the layers are right, but the output is not what relu(F(x) + shortcut(x)) gives with them."
-                if residual else "the layers are right, but the output is not relu(F(x)).")
+    slips = _slips(ours, stride) if residual else [
+        ("a plain block has a ReLU at its end.", ours.residual),
+        ("the shortcut is added, and a plain block adds nothing.", lambda x: F.relu(ours.residual(x) + _pad(ours, x)))]
+    return next((words for words, forward in slips if difference(got, forward(x), 1e-4, 1e-5) is None),
+                "the layers are right, but the output is not what they should give together.")
 
 
 def _watched(block: nn.Module, x: Tensor) -> tuple[object, list[nn.Module]]:
@@ -66,44 +65,45 @@ def _layers_into(ours: nn.Module, ran: list[nn.Module]) -> str | None:
     """Give our block the layers of the student's; what is wrong with these, if they do not fit."""
     if len(set(ran)) < len(ran):
         return "a layer is used twice. Each convolution needs a batch normalization of its own."
-    pairs = [(m, ran[k + 1] if k + 1 < len(ran) and isinstance(ran[k + 1], nn.BatchNorm2d) else None)
-             for k, m in enumerate(ran) if isinstance(m, nn.Conv2d)]
-    branch = [pair for pair in pairs if pair[0].kernel_size == (3, 3)]
-    shortcut = [pair for pair in pairs if pair[0].kernel_size == (1, 1)]
-    if len(branch) != 2:
-        return f"{len(branch)} convolutions of 3×3 ran (nn.Conv2d), and F has two."
-    needed = ours.downsample is not None
-    if len(shortcut) != needed:
-        return ("x does not have the shape of F(x) here: the shortcut needs a 1×1 convolution." if needed else
-                "a 1×1 convolution ran where x already has the shape of F(x), or where nothing is added.")
-    if any(norm is None for _, norm in pairs):
-        return "each convolution is followed by a batch normalization (nn.BatchNorm2d), also the one of the shortcut."
-    if any(conv.bias is not None for conv, _ in pairs):
+    convs = [m for m in ran if isinstance(m, nn.Conv2d)]
+    if any(conv.kernel_size != (3, 3) for conv in convs):
+        return "a convolution that is not 3×3 ran. The shortcut of this exercise has no weights."
+    if len(convs) != 2:
+        return f"{len(convs)} convolutions of 3×3 ran (nn.Conv2d), and F has two."
+    if [type(m) for m in ran] != [nn.Conv2d, nn.BatchNorm2d] * 2:
+        return "each of the two convolutions is followed by a batch normalization (nn.BatchNorm2d)."
+    if any(conv.bias is not None for conv in convs):
         return "the convolutions have biases, which the batch normalization behind them subtracts again: bias=False."
-    mine = [(ours.conv1, ours.bn1), (ours.conv2, ours.bn2), *([tuple(ours.downsample)] if needed else ())]
-    for pair, own in zip(branch + shortcut, mine, strict=True):
-        for theirs, layer in zip(pair, own, strict=True):
-            if theirs.weight.shape != layer.weight.shape:
-                return (f"a layer has weights of shape {tuple(theirs.weight.shape)}, and should have "
-                        f"{tuple(layer.weight.shape)}.")
-            with torch.no_grad():
-                layer.weight.copy_(theirs.weight)
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.bias.copy_(theirs.bias)
-    wrong = [pair[0] for pair, own in zip(branch + shortcut, mine, strict=True) if pair[0].stride != own[0].stride]
-    return "the stride belongs to the first convolution of F, and to that of the shortcut." if wrong else None
+    mine = (ours.conv1, ours.bn1, ours.conv2, ours.bn2)
+    for theirs, layer in zip(ran, mine, strict=True):
+        if theirs.weight.shape != layer.weight.shape:
+            return f"a layer has weights of shape {tuple(theirs.weight.shape)}, not {tuple(layer.weight.shape)}."
+        with torch.no_grad():
+            layer.weight.copy_(theirs.weight)
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.bias.copy_(theirs.bias)
+    if [conv.stride for conv in convs] != [ours.conv1.stride, ours.conv2.stride]:
+        return "the stride belongs to the first convolution of F."
+    return None
 
 
-def _slips(ours: nn.Module, residual: bool) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
+def _pad(ours: BasicBlock, x: Tensor) -> Tensor:
+    """The shortcut, for plain blocks too, which have none."""
+    return PadShortcut(ours.conv1.in_channels, ours.conv2.out_channels, ours.conv1.stride[0])(x)
+
+
+def _slips(ours: BasicBlock, stride: int) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
     """Forward passes that people write instead, with the words for each."""
-    branch, shortcut = ours.residual, BasicBlock.shortcut.__get__(ours)
-    plain = ("nothing is added: without the shortcut this is the plain block.", lambda x: F.relu(branch(x)))
-    if not residual:
-        slips = [("a plain block has a ReLU at its end.", branch)]
-        same = ours.conv1.in_channels == ours.conv2.out_channels and ours.conv1.stride == (1, 1)
-        return [*slips, ("x is added, and a plain block adds nothing.", lambda x: F.relu(branch(x) + x))][:1 + same]
+    branch, new = ours.residual, ours.conv2.out_channels - ours.conv1.in_channels
+
+    def shortcut(x):
+        return _pad(ours, x)
+
+    def in_front(x):
+        return F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, new, 0))
+
     return [
-        plain,
+        ("nothing is added: without the shortcut this is the plain block.", lambda x: F.relu(branch(x))),
         ("the last ReLU is missing: it stands behind the addition.", lambda x: branch(x) + shortcut(x)),
         ("there is a ReLU at the end of F, in front of the addition: then the branch can only add.",
          lambda x: F.relu(F.relu(branch(x)) + shortcut(x))),
@@ -112,6 +112,9 @@ def _slips(ours: nn.Module, residual: bool) -> list[tuple[str, Callable[[Tensor]
         ("the ReLU between the two convolutions is missing.",
          lambda x: F.relu(ours.bn2(ours.conv2(ours.bn1(ours.conv1(x)))) + shortcut(x))),
         ("the shortcut goes through a ReLU.", lambda x: F.relu(branch(x) + F.relu(shortcut(x)))),
+        ("the channels of zeros stand before the others. Append them.", lambda x: F.relu(branch(x) + in_front(x))),
+        ("the shortcut takes a mean over pixels. It takes one pixel and leaves the others out.",
+         lambda x: F.relu(branch(x) + F.pad(F.avg_pool2d(x, stride, ceil_mode=True), (0, 0, 0, 0, 0, new)))),
     ]
 
 

@@ -74,7 +74,7 @@ def _better_seeds() -> float:
 CHECKS = {
     "why-depth-1": Number(
         receptive_field(resnet_18()), rel=1e-6, wrong=(
-            (receptive_field(resnet_18(pool=(1, 2))), "The pooling spans three of its inputs and adds to the field too."),
+            (receptive_field(resnet_18(pool=(1, 2))), "The pooling spans three inputs and adds to the field too."),
             (receptive_field([(7, 2)] + resnet_18()[2:]), "The max-pooling is missing."),
             (receptive_field(resnet_18(first=(3, 1))), "The strides of stages two to four are missing."),
             (receptive_field([(7, 1), (3, 1)] + [(3, 1)] * 16), "Strides count: each doubles what later layers add."),

@@ -54,7 +54,9 @@ def test_no_result_is_typed_into_prose(name):
 
 
 def test_code_cells_are_short_enough_to_read():
-    """A line of a visible cell fits the page at 1280 px; hidden ones may be longer."""
+    """A line of a visible cell fits the page at 1280 px; hidden ones may be longer.
+
+    A cell has twelve lines at most, and two dozen in the chapter that exists to write block, net and loop."""
     faults = []
     for name, page in BOOK.pages.items():
         for cell in page.walk(CodeCell):
@@ -62,7 +64,7 @@ def test_code_cells_are_short_enough_to_read():
             if cell.hidden:
                 continue
             faults += [f"{name}.md:{cell.body_line + i}: {line}" for i, line in enumerate(lines) if len(line) > 76]
-            if len([line for line in lines if line.strip()]) > 12:
+            if len([line for line in lines if line.strip()]) > (24 if name == "chapters/build_it" else 12):
                 faults.append(f"{name}.md:{cell.line}: a cell of {len(lines)} lines: {lines[0]}")
     assert not faults, faults
 

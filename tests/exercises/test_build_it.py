@@ -10,31 +10,36 @@ from tests.exercises import right_answers, usual_mistakes
 
 
 class Right(nn.Module):
-    """Written another way than the chapter's: shortcut first, other names, layers in lists."""
+    """Written another way than the chapter's: other names, layers in a list, zeros by torch.cat."""
 
     def __init__(self, a, b, stride=1, residual=True):
         super().__init__()
-        self.add = residual
-        self.side = nn.Sequential()
-        if residual and (stride > 1 or a != b):
-            self.side = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+        self.add, self.step, self.more = residual, stride, b - a
         self.layers = nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(),
                                     nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b))
+
+    def side(self, x):
+        x = x[:, :, ::self.step, ::self.step]
+        return torch.cat([x, x.new_zeros(len(x), self.more, *x.shape[2:])], 1)
 
     def forward(self, x):
         return F.relu(self.layers(x) + self.side(x)) if self.add else F.relu(self.layers(x))
 
 
-def other(forward=None, after=None):
-    """`Right` with another forward pass, or changed once it is made."""
+def other(residual=None, plain=None, after=None, side=None):
+    """`Right` with another forward pass of its residual or its plain form, or changed once it is made."""
     class Changed(Right):
         def __init__(self, *arguments, **named):
             super().__init__(*arguments, **named)
             if after:
                 after(self, *arguments)
 
-    if forward:
-        Changed.forward = forward
+        def forward(self, x):
+            mine = residual if self.add else plain
+            return mine(self, x) if mine else super().forward(x)
+
+    if side:
+        Changed.side = side
     return Changed
 
 
@@ -51,9 +56,8 @@ def late_stride(block, a, b, stride=1, residual=True):
     block.layers[3] = nn.Conv2d(b, b, 3, stride, 1, bias=False)
 
 
-def bare_shortcut(block, a, b, stride=1, residual=True):
-    if len(block.side):
-        block.side = nn.Conv2d(a, b, 1, stride, bias=False)
+def no_second_norm(block, *_):
+    block.layers[4] = nn.Identity()
 
 
 def shared_norm(block, *_):
@@ -64,13 +68,25 @@ def no_padding(block, a, b, stride=1, residual=True):
     block.layers[0] = nn.Conv2d(a, b, 3, stride, 0, bias=False)
 
 
-def always_projected(block, a, b, stride=1, residual=True):
-    if residual:
-        block.side = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+def projected(block, a, b, stride=1, residual=True):
+    block.project = nn.Conv2d(a, b, 1, stride, bias=False)
 
 
 def one_conv(block, *_):
     block.layers = block.layers[:2]
+
+
+def wide(block, a, b, stride=1, residual=True):
+    block.layers = nn.Sequential(nn.Conv2d(a, 2 * b, 3, stride, 1, bias=False), nn.BatchNorm2d(2 * b), nn.ReLU(),
+                                 nn.Conv2d(2 * b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b))
+
+
+def zeros_in_front(self, x):
+    return F.pad(x[:, :, ::self.step, ::self.step], (0, 0, 0, 0, self.more, 0))
+
+
+def averaged(self, x):
+    return F.pad(F.avg_pool2d(x, self.step, ceil_mode=True), (0, 0, 0, 0, 0, self.more))
 
 
 def good_loop(net, x, y, epochs, batch=64, lr=0.05):
@@ -92,21 +108,26 @@ test_right_answers_pass = right_answers({
 
 test_usual_mistakes_are_named = usual_mistakes([
     ("build-it-1", Right(8, 8), "Expected a class"),
-    ("build-it-1", nn.Linear, "raised"),
+    ("build-it-1", nn.ReLU, "could not work with"),
     ("build-it-1", other(lambda self, x: F.relu(self.layers(x))), "nothing is added"),
     ("build-it-1", other(lambda self, x: self.layers(x) + self.side(x)), "last ReLU is missing"),
     ("build-it-1", other(lambda self, x: F.relu(F.relu(self.layers(x)) + self.side(x))), "can only add"),
     ("build-it-1", other(lambda self, x: F.relu(self.layers(x)) + self.side(x)), "belongs behind"),
     ("build-it-1", other(lambda self, x: F.relu(self.layers(x) + F.relu(self.side(x)))), "goes through a ReLU"),
     ("build-it-1", other(lambda self, x: F.relu(self.layers(x) * self.side(x))), "layers are right"),
+    ("build-it-1", other(plain=lambda self, x: self.layers(x)), "a ReLU at its end"),
+    ("build-it-1", other(plain=lambda self, x: F.relu(self.layers(x) + self.side(x))), "adds nothing"),
+    ("build-it-1", other(side=zeros_in_front), "Append them"),
+    ("build-it-1", other(side=averaged), "mean over pixels"),
     ("build-it-1", other(after=no_inner_relu), "between the two convolutions"),
     ("build-it-1", other(after=biased), "bias=False"),
     ("build-it-1", other(after=late_stride), "stride belongs to the first"),
-    ("build-it-1", other(after=bare_shortcut), "also the one of the shortcut"),
+    ("build-it-1", other(after=no_second_norm), "followed by a batch normalization"),
     ("build-it-1", other(after=shared_norm), "used twice"),
     ("build-it-1", other(after=no_padding), "raised"),
-    ("build-it-1", other(after=always_projected), "already has the shape"),
+    ("build-it-1", other(lambda self, x: F.relu(self.layers(x) + self.project(x)), after=projected), "no weights"),
     ("build-it-1", other(after=one_conv), "F has two"),
+    ("build-it-1", other(after=wide), "weights of shape"),
     ("build-it-2", lambda arch, n, h, w: build_it.shapes_of(arch, n, h, w, lambda s: s // 2), "rounded up"),
     ("build-it-2", lambda arch, n, h, w: build_it.shapes_of(arch, n, h, w, first=True), "first stage does not"),
     ("build-it-2", lambda arch, n, h, w: build_it.shapes_of(arch, n, h, w, lambda s: s), "halves height and width"),

@@ -229,7 +229,7 @@ def test_build_makes_the_net_of_a_spec(net):
     (lambda: nets.cifar_bottleneck(29, width=0), "width must be at least 1"),
     (lambda: nets.cifar_bottleneck(29, expansion=0), "expansion must be at least 1"),
     (lambda: nets.cifar_bottleneck(29, stride_in="2x2"), "3x3, 1x1"),
-    (lambda: nets.build({"name": "vgg"}), "cifar_resnet"),
+    (lambda: nets.build({"name": "alexnet"}), "cifar_resnet"),
     (lambda: nets.init_weights(nets.mnist_simple(), "zeros"), "he_truncated, xavier, xavier_weights, torch, keep"),
 ])
 def test_errors_name_the_valid_values(call, word):

@@ -219,7 +219,7 @@ def test_validation_is_the_end_of_the_training_set_and_is_not_trained_on():
     recipe = replace(SHORT, validation=0.2, batch=32)
     runs = [Run(small(), i, recipe, ONE) for i in (images, changed)]
     rows = [list(run) for run in runs]
-    assert runs[0].n_train == 80
+    assert runs[0].batches.n == 80
     for name in ("train_error", "train_loss", "test_error"):
         assert [r[name] for r in rows[0]] == [r[name] for r in rows[1]]
     assert [r["validation_loss"] for r in rows[0]] != [r["validation_loss"] for r in rows[1]]
