@@ -88,7 +88,7 @@ CONTROLS = (
             "Within one class of plain nets, the starting point decides how well 56 layers train.",
             "Begun as usual, plain-56 comes within 2 points of the same net begun at the identity.",
             "function_classes", ("degradation/plain-56",), "plain-8-to-56", 0.02, seeds=(0, 1)),
-    Control("silent-branches", "residual_block",
+    Control("silent-branches", "without_norm",
             "Without batch norm, a residual net of 56 layers needs branches that begin small.",
             "At one of two rates, the net without a remedy comes within 2 points of the one with branches times 1/√L.",
             "no_batch_norm", ("none-lr0.05", "none-lr0.005"), "sqrt-lr0.05", 0.02),

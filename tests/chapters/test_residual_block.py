@@ -45,7 +45,7 @@ def test_torchvisions_zero_gamma_makes_blocks_the_identity_of_what_is_not_negati
 
 
 def test_the_chapter_names_variants_that_exist():
-    for name in ("shortcut_kinds", "no_batch_norm", "in_place"):
+    for name in ("shortcut_kinds", "in_place"):
         assert set(experiments.EXPERIMENTS[name].tiers) == {"quick", "short"}
     short = experiments.EXPERIMENTS["shortcut_kinds"].tiers["short"].variants
     assert set(short) == set(plots.published()["he16-table1"]["values"])
@@ -64,18 +64,8 @@ def records(request, digits_home):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "digits":
             patch.setenv("RESNET_LIB_HOME", str(digits_home))
-        names = [f"{r}-lr0.05" for r in ("none", "zero", "skipinit", "sqrt", "fixup")]
-        found = experiments.run("no_batch_norm", "quick", (0,), names)
-        found += experiments.run("shortcut_kinds", "quick", (0,), ["gated-6", "gated-0"])
+        found = experiments.run("shortcut_kinds", "quick", (0,), ["gated-6", "gated-0"])
     return {r.variant: r for r in found}
-
-
-@pytest.mark.slow
-def test_without_a_remedy_the_net_diverges_and_with_one_it_does_not(records):
-    assert records["none-lr0.05"].final["train_loss"] is None
-    finals = [records[f"{remedy}-lr0.05"].final for remedy in ("zero", "skipinit", "sqrt", "fixup")]
-    assert all(final["train_loss"] is not None for final in finals)
-    assert min(final["train_error"] for final in finals) < 0.82  # guessing: 0.9; so few steps do not do it for all four
 
 
 @pytest.mark.slow
