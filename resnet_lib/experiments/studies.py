@@ -18,7 +18,7 @@ DEPTH_HELPS = Experiment(
     {"quick": Tier({"cnn-4": Variant(CONVENTIONAL, note="two convolutions, two fully connected layers")}
                    | {f"plain-{d}": Variant(plain(d, width=w), note=f"{d} layers of {w}, {2 * w} and {4 * w} channels")
                       for d, w in EQUAL.items()},
-                   replace(QUICK, probe_steps=()), size=12, n_train=1500, n_test=500, seeds=(0, 1, 2),
+                   replace(QUICK, steps=96, probe_steps=()), size=12, n_train=1500, n_test=500, seeds=(0, 1, 2),
                    execution=ONE_THREAD)})
 
 # --- signals: does the constant of the initialization decide whether a plain net trains? ----------------------------
