@@ -102,6 +102,12 @@ def toy_images(n: int = 150, size: int = 8, channels: int = 3, seed: int = 0, cl
     return ImageSet("cifar10", pictures(n), labels(n), pictures(50), labels(50), tuple("0123456789"))
 
 
+def mostly_slow(cases, *quick):
+    """The cases of a test of which a few stand for all while one works; the others are for `make test`."""
+    assert set(quick) <= set(cases), quick
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
 def cli(*words: str, home: Path, timeout: float = 300, **options) -> subprocess.CompletedProcess:
     """python -m resnet_lib in a process of its own."""
     env = {**os.environ, "RESNET_LIB_HOME": str(home), "PYTHONPATH": str(ROOT)}

@@ -6,7 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from resnet_lib.exercises import build_it
-from tests.exercises import right_answers, usual_mistakes
+from . import right_answers, usual_mistakes
 
 
 class Right(nn.Module):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import mostly_slow
 from resnet_lib import nets
 from resnet_lib.checks import check
 
@@ -99,7 +100,7 @@ def test_the_layout_of_resnet_18_is_counted_by_the_same_rule():
     assert biases - norms == sum(p.numel() for p in ours.parameters()) - sum(p.numel() for p in usual.parameters())
 
 
-@pytest.mark.parametrize("last", [1, 2, 3, 7])
+@pytest.mark.parametrize("last", mostly_slow([1, 2, 3, 7], 2))
 def test_the_sides_are_those_at_which_the_net_does_it(last):
     def ends(side):
         return dict(nets.cost(nets.d2l_resnet18(), (1, side, side)).stages)["layer4"][-1]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from resnet_lib import experiments, nets
 from resnet_lib.checks import check
 from resnet_lib.exercises import why_depth
-from tests.exercises import right_answers, usual_mistakes
+from . import right_answers, usual_mistakes
 
 
 class AnySize(nn.Module):

@@ -11,7 +11,7 @@ from resnet_lib import nets
 from resnet_lib.checks import check
 from resnet_lib.exercises import without_norm
 from resnet_lib.lab import chains
-from tests.exercises import right_answers, usual_mistakes
+from . import right_answers, usual_mistakes
 
 
 class SkipInit(nn.Module):

@@ -12,7 +12,7 @@ import torch
 
 from conftest import ROOT, cli
 from resnet_lib import data, experiments, records, wording
-from resnet_lib.checks import Function, Number, check, questions
+from resnet_lib.checks import Function, Number, check, kinds
 from resnet_lib.checks import limit as guard
 from resnet_lib.data import sources
 from resnet_lib.data.sources import DataError, File, Source
@@ -26,7 +26,7 @@ needs_others = pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="
 # --- consoles
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "cp437"])
+@pytest.mark.parametrize("encoding", ["ascii", *(pytest.param(e, marks=pytest.mark.slow) for e in ("cp1252", "cp437"))])
 def test_a_console_without_our_letters_gets_the_whole_list(encoding, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     for words, lines in ((["list"], 100), (["control"], 30)):
@@ -259,8 +259,8 @@ def test_an_answer_whose_attributes_raise_gets_a_word(ask):
         def __getattribute__(self, name):
             raise ZeroDivisionError("no")
 
-    for question in (Number(1), Function(lambda f: f(1)), questions.Tensor(torch.ones(2)),
-                     questions.Class(lambda c: None), questions.Module(lambda m: None)):
+    for question in (Number(1), Function(lambda f: f(1)), kinds.Tensor(torch.ones(2)),
+                     kinds.Class(lambda c: None), kinds.Module(lambda m: None)):
         for answer in (Hostile(), Worse()):
             verdict = ask(question, answer)
             assert not verdict and verdict.state in ("wrong", "open") and str(verdict)

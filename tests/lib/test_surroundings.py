@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from book import Book
-from conftest import cli, toy_images
+from conftest import cli, mostly_slow, toy_images
 from parser import CodeCell, Solution
 from resnet_lib import checks, nets, probes
 from resnet_lib.checks import check
@@ -141,7 +141,7 @@ def usual():
     return trained(False)
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("name", mostly_slow(DISTURBANCES, "float64", "autocast-bf16", "module-hook"))
 def test_a_run_comes_out_as_in_an_undisturbed_process(name, usual):
     with DISTURBANCES[name]():
         before = everything()
@@ -179,7 +179,7 @@ def test_each_disturbance_is_one():
                           "threads", "tf32", "matmul-medium", "conv-bf16", "no-onednn", "warnings-raise"}
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("name", mostly_slow(DISTURBANCES, "float64", "no-grad"))
 def test_probes_measure_what_they_measure_in_an_undisturbed_process(name):
     net = nets.init_weights(nets.cifar_resnet(8, width=4), "he", torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
@@ -232,7 +232,7 @@ def sample():
     return solutions([name for name in BOOK.chapters if name.endswith(("degradation", "bottlenecks"))])
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("name", mostly_slow(DISTURBANCES, "float64", "inference"))
 def test_right_answers_are_right(name, monkeypatch):
     with DISTURBANCES[name]():
         said = verdicts(sample(), monkeypatch)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from conftest import ROOT, randomize_batch_norm
+from conftest import ROOT, mostly_slow, randomize_batch_norm
 from resnet_lib import blocks, nets
 
 
@@ -18,7 +18,7 @@ def imagenet_cost(depth, stride_in="3x3"):
         return nets.cost(nets.resnet(depth, stride_in=stride_in), (3, 224, 224))
 
 
-@pytest.mark.parametrize("depth", [18, 50, *(pytest.param(d, marks=pytest.mark.slow) for d in (34, 101, 152))])
+@pytest.mark.parametrize("depth", mostly_slow(nets.IMAGENET, 18, 50))
 def test_equal_to_torchvision_bit_for_bit(depth):
     theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=7)
     randomize_batch_norm(theirs)
@@ -41,7 +41,7 @@ def test_equal_to_torchvision_bit_for_bit(depth):
         assert name == other and torch.equal(a, b), name
 
 
-@pytest.mark.parametrize("depth", nets.IMAGENET)
+@pytest.mark.parametrize("depth", mostly_slow(nets.IMAGENET, 18, 50))
 def test_imagenet_cost(depth):
     parameters, gmac, gmac_paper = nets.IMAGENET_COST[depth]
     ours = imagenet_cost(depth)
@@ -50,7 +50,7 @@ def test_imagenet_cost(depth):
     assert round(imagenet_cost(depth, "1x1").macs / 1e9, 3) == gmac_paper
 
 
-@pytest.mark.parametrize("depth", nets.IMAGENET)
+@pytest.mark.parametrize("depth", mostly_slow(nets.IMAGENET, 18, 50))
 @pytest.mark.parametrize("stride_in", blocks.STRIDE_IN)
 def test_imagenet_shape_after_every_stage(depth, stride_in):
     e = 1 if depth < 50 else 4
@@ -59,7 +59,7 @@ def test_imagenet_shape_after_every_stage(depth, stride_in):
         ("layer2", (128 * e, 28, 28)), ("layer3", (256 * e, 14, 14)), ("layer4", (512 * e, 7, 7)), ("fc", (1000,)))
 
 
-@pytest.mark.parametrize("depth", nets.CIFAR_COST)
+@pytest.mark.parametrize("depth", mostly_slow(nets.CIFAR_COST, 20, 44))
 def test_cifar_cost_and_shapes(depth):
     parameters, mmac = nets.CIFAR_COST[depth]
     for residual in (True, False):  # the plain control has exactly the parameters of option A
