@@ -5,7 +5,6 @@ from pathlib import Path
 import json
 import os
 
-import jsonschema
 import pytest
 
 from resnet_lib import nets, records
@@ -27,6 +26,8 @@ def test_written_and_read_again(made, tmp_path):
     records.write(made, tmp_path / "r.json")
     assert records.read(tmp_path / "r.json") == made
     content = json.loads((tmp_path / "r.json").read_text())
+    import jsonschema  # compiles grammars of formats that no schema here uses: seconds, for this test alone
+
     jsonschema.Draft202012Validator(json.loads(records.SCHEMA_FILE.read_text())).validate(content)
     assert list(tmp_path.iterdir()) == [tmp_path / "r.json"]  # no temporary file stays
 

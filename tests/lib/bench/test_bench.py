@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 
-import jsonschema
 import pytest
 import torch
 import torch.nn.functional as F
@@ -294,6 +293,8 @@ def test_a_contender_that_fails_is_recorded_and_the_others_go_on(case, capsys):
 
 def test_record_written_loaded_and_refused(case, home):
     content = bench.record({"resnet-20": case}, torch.device("cpu"), 2)
+    import jsonschema  # compiles grammars of formats that no schema here uses: seconds, for this test alone
+
     jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text())).validate(content)
     assert bench.load() == []
     path = bench.root() / "here.json"
