@@ -103,6 +103,22 @@ def test_option_b_adds_two_projections():
     assert b - a == 2_752
 
 
+def test_option_c_projects_in_every_block():
+    counts = {o: sum(p.numel() for p in nets.cifar_resnet(20, shortcut=o).parameters()) for o in "AC"}
+    widths = [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
+    assert counts["C"] - counts["A"] == sum(a * b + 2 * b for a, b in widths)
+
+
+def test_the_first_block_of_a_pre_activation_net_splits_behind_its_activation():
+    """He16, appendix: only there does the shortcut carry relu(bn(x)); in all others it carries x."""
+    net = nets.cifar_resnet(14, block="pre", width=4).double().train()
+    x = torch.randn(3, 4, 6, 6, dtype=torch.float64)
+    for block, splits_behind in ((net.layer1[0], True), (net.layer1[1], False)):
+        a = F.relu(F.batch_norm(x, None, None, block.bn1.weight, block.bn1.bias, training=True))
+        h = F.relu(F.batch_norm(block.conv1(a), None, None, block.bn2.weight, block.bn2.bias, training=True))
+        torch.testing.assert_close(block(x), block.conv2(h) + (a if splits_behind else x))
+
+
 @pytest.mark.parametrize("build, shape, parameters", [
     (nets.mnist_simple, (1, 28, 28), 42_790),
     (nets.d2l_resnet18, (1, 96, 96), 11_178_378),
