@@ -230,6 +230,7 @@ def test_build_makes_the_net_of_a_spec(net):
 
 @pytest.mark.parametrize("call, word", [
     (lambda: nets.cifar_resnet(21), "6n + 2"),
+    (lambda: nets.cifar_resnet(22), "6n + 2"),
     (lambda: nets.cifar_resnet(True), "6n + 2"),
     (lambda: nets.cifar_resnet(2), "6n + 2"),
     (lambda: nets.cifar_resnet("20"), "6n + 2"),
