@@ -275,7 +275,7 @@ def test_a_published_value_is_an_open_circle_at_its_height(chromium, tmp_path):
         heights = watched.page.evaluate("""() => [...document.querySelectorAll("circle.rn-published-value")].map(c =>
             Number(c.getAttribute("cy")))""")
         found = [0.2 * (ticks["0 %"] - y) / (ticks["0 %"] - ticks["20 %"]) for y in heights]
-        assert found == pytest.approx([0.097, 0.1325], abs=1e-3) and watched.errors == []
+        assert found == pytest.approx([0.097, 0.133], abs=1e-3) and watched.errors == []
 
 
 def test_it_may_begin_with_one_of_its_curves(chromium, tmp_path):
