@@ -179,3 +179,12 @@ def test_a_built_page_in_the_browser(chromium, name):
     found, log = site_checks.browser_faults(chromium, SITE, [name])
     assert found == []
     assert {visit["base"] for visit in log} == {"http", "file"}
+
+
+def test_resnet_on_one_page_is_printed_on_one_sheet(chromium):
+    page = "pages/one_page.html"
+    if not (SITE / page).is_file():
+        skip_or_fail("the book is not built; run make book")
+    with site_browser.served(SITE) as base, site_browser.opened(chromium, base + page) as watched:
+        pdf = watched.page.pdf(prefer_css_page_size=True)
+    assert pdf.count(b"/Type /Page\n") == 1
