@@ -278,3 +278,12 @@ def test_processes_give_the_same_rows_as_one_after_another(home):
     together = experiments.run("cifar_keras_v1", "quick", execution=replace(ONE, workers=2), **options)
     assert [r.rows for r in together] == [r.rows for r in alone]
     assert json.dumps(together[0].rows) == json.dumps(alone[0].rows)
+
+
+def test_what_is_recorded_of_data_that_do_not_lie_here_is_not_trained_on_what_stands_in(digits_home, monkeypatch):
+    """A page needs the net, not the hour: it had been trained anew wherever MNIST was missing."""
+    monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
+    monkeypatch.setattr("resnet_lib.experiments.lookup.train_missing", None)
+    monkeypatch.setattr("resnet_lib.experiments.lookup.train_again", None)
+    net = experiments.trained("digit_net", "short", "residual-20")
+    assert not net.training and net.spec["depth"] == 20
