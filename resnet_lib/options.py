@@ -19,7 +19,7 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     switch = argparse.BooleanOptionalAction
     how.add_argument("--fast", action="store_true", help="in the fastest way there is here for long runs: on a CPU a "
                      "run per core, bf16 where the processor has it, compiled where there is a compiler; on a GPU "
-                     "bf16, graphs and four runs in turn. The options below change it")
+                     "bf16, graphs and four runs in turn (with --budget one at a time). The options below change it")
     how.add_argument("--device", help="auto, cpu or cuda")
     how.add_argument("--precision", help="float32, tf32 (CUDA) or bf16")
     how.add_argument("--channels-last", action=switch, help="memory layout of pictures and weights")
@@ -50,7 +50,10 @@ def execution(args: argparse.Namespace, usual: "Execution") -> "Execution":
 
     from .recipe import Execution
 
-    chosen = replace(Execution.fastest(args.device or "auto") if args.fast else usual, **given(args))
+    chosen = Execution.fastest(args.device or "auto") if args.fast else usual
+    if getattr(args, "budget", None) is not None:  # finished runs, rather than beginnings of several
+        chosen = replace(chosen, interleave=1)
+    chosen = replace(chosen, **given(args))
     chosen.resolve()
     return chosen
 

@@ -16,8 +16,8 @@ RANDOM = "random pictures of the same shape"
 TITLES = {
     "loop": "plain loop, DataLoader", "strong": "plain loop, tuned", "d2l": "d2l's Trainer",
     "resident": "data on the device", "channels_last": "+ channels_last", "autotune": "+ cuDNN's search",
-    "fused": "+ fused optimizer", "compile": "+ torch.compile", "bf16": "+ bf16", "graphs": "bf16, CUDA graphs",
-    "graphs_compile": "bf16, CUDA graphs, torch.compile",
+    "fused": "+ fused optimizer", "compile": "+ torch.compile", "bf16": "+ bf16", "graphs": "CUDA graphs, not compiled",
+    "graphs_compile": "CUDA graphs, torch.compile",
 }
 PEERS = ("loop", "strong", "d2l")
 LADDER = {"cpu": ("resident", "channels_last", "fused", "compile", "bf16"),
@@ -37,11 +37,11 @@ class Case:
     warmup: dict[str, int]
     ladder: dict[str, tuple[str, ...]]
     threads: int | None = None
+    most: int | None = None  # pictures; every contender holds them while the others are measured
 
-    @property
-    def contenders(self) -> dict[str, tuple[str, ...]]:
-        """By kind of device, the keys that are measured unless others are asked for."""
-        return {kind: self.peers + keys for kind, keys in self.ladder.items()}
+    def contenders(self, device: str) -> tuple[str, ...]:
+        """The keys that are measured on this kind of device unless others are asked for."""
+        return self.peers + tuple(k for k in self.ladder[device] if k != "bf16" or device == "cpu" or modern())
 
     def declared(self) -> tuple[experiments.Experiment, experiments.Tier]:
         """The experiment and tier that the run belongs to."""
@@ -68,10 +68,16 @@ CASES = {
     "resnet-56": Case("degradation", "paper", "residual-56", LOOPS, {"cpu": 2, "cuda": 100}, WARM, LADDER),
     # a round is an epoch of 23 steps, so that none is without the pause between two
     "plain-56-quick": Case("degradation", "quick", "plain-56", ("loop",), {"cpu": 23, "cuda": 92}, WARM, FLOAT32, 1),
-    # a step takes seconds on a CPU: few of them, and of the ladder only its ends
+    # a step takes seconds on a CPU and most of a GB on a GPU: of the ladder only its ends
     "resnet-18-fashion": Case("fashion_d2l", "paper", "d2l-resnet-18", ("d2l",), {"cpu": 1, "cuda": 50},
-                              {"cpu": 1, "cuda": 20}, LADDER | {"cpu": ("channels_last", "compile")}),
+                              {"cpu": 1, "cuda": 20}, {"cpu": ("channels_last", "compile"),
+                                                       "cuda": ("channels_last", "compile", "graphs")}, most=50 * 256),
 }
+
+
+def modern() -> bool:
+    """Whether the GPU computes in bf16 and TF32."""
+    return torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
 
 
 def pictures(case: Case) -> tuple[data.ImageSet, str]:
@@ -81,7 +87,8 @@ def pictures(case: Case) -> tuple[data.ImageSet, str]:
         images, name = data.load(experiment.data).subset(tier.n_train, tier.n_test), data.TITLES[experiment.data]
     else:
         images, name = _random(experiment.data, tier), RANDOM
-    whole = len(images.train_y) // tier.recipe.batch * tier.recipe.batch  # a smaller batch would count as a full one
+    some = min(len(images.train_y), case.most or len(images.train_y))
+    whole = some // tier.recipe.batch * tier.recipe.batch  # a smaller batch would count as a full one
     return replace(images, train_x=images.train_x[:whole], train_y=images.train_y[:whole]), name
 
 
@@ -98,15 +105,17 @@ def _random(name: str, tier: experiments.Tier) -> data.ImageSet:
 def execution_of(key: str, device: str, threads: int | None = None) -> Execution:
     """The execution that a contender's key stands for; each rung of the ladder changes one thing."""
     cuda = device == "cuda"
-    modern = cuda and torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
+    new = cuda and modern()
     if key in PEERS:
-        tuned = {"channels_last": True, "compile": True, "autotune": cuda, "precision": "bf16" if modern else "float32"}
+        tuned = {"channels_last": True, "compile": True, "autotune": cuda, "precision": "bf16" if new else "float32"}
         return Execution(device, threads=threads, **(tuned if key == "strong" else {"channels_last": False}))
     # TF32 in convolutions is torch's default on a GPU and so the plain loop's; the first rungs keep it
-    plain = Execution(device, "tf32" if cuda else "float32", channels_last=False, threads=threads)
+    plain = Execution(device, "tf32" if new else "float32", channels_last=False, threads=threads)
     changes = {"resident": {}, "channels_last": {"channels_last": True}, "autotune": {"autotune": cuda},
                "fused": {"fused": True}, "compile": {"compile": True}, "bf16": {"precision": "bf16"},
                "graphs": {"graphs": True, "compile": False}, "graphs_compile": {"compile": True}}
+    if cuda and not new:  # float32 from end to end, and the graphs as `Execution.fastest` has them there
+        changes["bf16"], changes["graphs"] = {}, changes["graphs"] | {"channels_last": False}
     for rung, change in changes.items():
         plain = replace(plain, **change)
         if rung == key:
@@ -137,7 +146,9 @@ class Contender:
             choose_workers(peer, worker_counts())
         seconds += timing.seconds_of(lambda: repeat(warmup), device)
         self.measure: Callable[[int], float] = lambda steps: timing.seconds_of(lambda: repeat(steps), device) / steps
-        precision = "tf32" if peer and device == "cuda" and execution.precision == "float32" else execution.precision
+        precision = execution.precision
+        if peer and device == "cuda" and precision == "float32" and modern():
+            precision = "tf32"
         settings = {k: v for k, v in asdict(execution).items()
                     if k in ("channels_last", "fused", "compile", "graphs", "autotune")}
         self.facts = {"data": name, "pictures": len(images.train_y), "precision": precision, "begin": seconds,

@@ -263,11 +263,11 @@ def main(args) -> int:
     path = _destination(args.out, device, names)
     threads, cases = args.threads or torch.get_num_threads(), {}
     for name in names:
-        case, asked = CASES[name], keys or CASES[name].contenders[device.type]
+        case, asked = CASES[name], keys or CASES[name].contenders(device.type)
         steps = args.steps or case.steps[device.type]
         warmup = case.warmup[device.type] if args.warmup is None else args.warmup
         cases[name] = measure(name, case, asked, device.type, case.threads or threads, steps, warmup, args.rounds)
         print(table(name, cases[name]), flush=True)
-    write(record(cases, device, threads), path)
+        write(record(cases, device, threads), path)  # after each case: a machine may be gone before the last
     print(f"written to {path}")
     return FINISHED if any(not c["failed"] for case in cases.values() for c in case["contenders"].values()) else FAILED

@@ -63,6 +63,15 @@ def test_options_of_how_runs_are_carried_out_say_themselves_again(words):
     assert options.execution(args, Execution(threads=7)).threads == {"": 7, "--fast": 1}.get(words.split(" ")[0], 2)
 
 
+@pytest.mark.parametrize("words, interleave", [("", 4), ("--budget 540", 1), ("--budget 540 --interleave 2", 2)])
+def test_a_budget_goes_to_one_run_after_the_other(words, interleave):
+    """Four at once would all be stopped on the way, where it ends before the first is finished."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--budget", type=float)
+    options.add_execution(parser)
+    assert options.execution(parser.parse_args(words.split()), Execution(interleave=4)).interleave == interleave
+
+
 def test_every_field_of_an_execution_has_its_option():
     parser = argparse.ArgumentParser()
     options.add_execution(parser)

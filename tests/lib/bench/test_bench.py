@@ -27,6 +27,7 @@ from conftest import ROOT, toy_images
 
 HAS_D2L = importlib.util.find_spec("d2l") is not None
 STEP = Recipe(steps=9, batch=32, lr=0.05, drops=(), augment="none", normalize="symmetric", shuffle=False, seed=3)
+PLAIN = Execution(device="cpu", channels_last=False)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +138,8 @@ def by_hand(net, images, steps):
 def test_the_plain_loop_and_ours_do_the_same_update(channels):
     images = toy_images(channels=channels)
     want = by_hand(nets.cifar_resnet(8, width=4, in_channels=channels), images, 3)
-    loop = bench.Loop(nets.cifar_resnet(8, width=4, in_channels=channels), images, STEP)
+    loop = bench.Loop(nets.cifar_resnet(8, width=4, in_channels=channels), images, STEP,
+                      PLAIN)
     run = Run(nets.cifar_resnet(8, width=4, in_channels=channels), images, STEP,
               Execution(device="cpu", channels_last=False))
     loop.run(3)
@@ -151,7 +153,7 @@ def test_the_plain_loop_and_ours_do_the_same_update(channels):
 
 def test_the_plain_loop_augments_each_picture_and_goes_on_after_an_epoch():
     images = toy_images(n=64, size=32)
-    loop = bench.Loop(small(), images, replace(STEP, augment="crop_flip", normalize="pixel_mean"))
+    loop = bench.Loop(small(), images, replace(STEP, augment="crop_flip", normalize="pixel_mean"), PLAIN)
     one, other = (torch.stack([loop.dataset[k][0] for k in range(64)]) for _ in range(2))
     assert one.shape == (64, 3, 32, 32) and one.std() == pytest.approx(1, abs=0.2)
     assert sum(not torch.equal(a, b) for a, b in zip(one, other, strict=True)) > 55  # drawn anew, one by one
@@ -215,6 +217,8 @@ def test_the_cases_are_the_declared_runs(home):
     assert not quick.net["residual"] and quick.net["width"] == 8 and quick.threads == 1
     images, name = cases.pictures(quick)  # no data here
     assert name == cases.RANDOM and images.train_x.shape == (23 * 64, 3, 32, 32)  # whole batches of 1,500
+    # ten contenders with 60,000 pictures of 96x96 each do not fit a GPU of 15 GB
+    assert len(cases.pictures(fashion)[0].train_y) == 50 * 256 and len(fashion.contenders("cuda")) == 4
 
 
 def test_each_rung_changes_one_thing():
@@ -226,6 +230,20 @@ def test_each_rung_changes_one_thing():
     assert strong.channels_last and strong.compile and strong.precision == "float32"
     with pytest.raises(ValueError, match="loop, strong, d2l, resident"):
         cases.execution_of("fastest", "cpu")
+
+
+@pytest.mark.parametrize("capability, precision", [((7, 5), "float32"), ((9, 0), "bf16")])
+def test_the_graphs_are_the_fastest_way_of_each_gpu(monkeypatch, capability, precision):
+    """An older card has neither bf16 nor TF32, and is not asked for them."""
+    for name, value in {"is_available": True, "get_device_capability": capability, "get_device_name": "a GPU"}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    graphs = cases.execution_of("graphs", "cuda")
+    assert graphs == replace(Execution.fastest("cuda"), interleave=1) and graphs.precision == precision
+    asked = CASES["resnet-20"].contenders("cuda")
+    assert ("bf16" in asked) == (precision == "bf16")
+    for key in asked:
+        if key != "d2l":
+            cases.execution_of(key, "cuda").resolve()
 
 
 @pytest.mark.parametrize("error, text", [
@@ -343,6 +361,22 @@ def test_command_writes_a_record_and_does_not_drop_cases(home, monkeypatch, caps
     with pytest.raises(ValueError, match="also holds resnet-56"):
         command("--cases", "resnet-20")
     assert command("--cases", "resnet-20", "--contenders", "fused", "--out", str(home / "x.json")) == 2  # all failed
+
+
+def test_what_was_measured_before_an_interruption_is_kept(home, monkeypatch):
+    monkeypatch.setattr("resnet_lib.bench.command.Child", FakeChild)
+    done = []
+
+    def measure(name, *rest):
+        if done:
+            raise KeyboardInterrupt
+        done.append(name)
+        return bench.measure(name, *rest)
+
+    monkeypatch.setattr("resnet_lib.bench.command.measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        command("--cases", "resnet-20,resnet-56", "--contenders", "loop", "--rounds", "2")
+    assert list(bench.load()[0]["cases"]) == done == ["resnet-20"]
 
 
 def test_ladder_names_every_contender_with_its_ratio(case):

@@ -98,7 +98,7 @@ def test_linear_rate_is_that_of_torchs_schedulers(warmup):
 
 
 def test_an_epoch_of_the_paper_is_390_full_batches_and_one_of_80():
-    run = Run(nets.cifar_resnet(8, width=1), toy_images(50_000, size=1), Recipe(batch=128))
+    run = Run(nets.cifar_resnet(8, width=1), toy_images(50_000, size=1), Recipe(batch=128), ONE)
     assert run.batches.per_epoch == 391
     run._draw_epoch()
     sizes, seen = [], []

@@ -13,13 +13,15 @@ import torch
 from conftest import toy_images
 from resnet_lib import data, nets
 from resnet_lib.machine import is_out_of_memory
-from resnet_lib.recipe import Execution, Recipe
+from resnet_lib.recipe import BF16_CAPABILITY, Execution, Recipe
 from resnet_lib.train import Run
 from resnet_lib.train.update import EAGER_FIRST, Graphs
 
 PLAIN = Execution(device="cpu", threads=1, channels_last=False)
 CUDA = Execution(device="cuda", channels_last=False)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+HAS_BF16 = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
+needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="no CUDA GPU with bf16 and TF32 here")
 RECIPE = Recipe(steps=12, batch=32, drops=(5, 9), lr=0.05, eval_every=4)
 
 
@@ -52,8 +54,8 @@ WAYS = [
     pytest.param(CUDA, {"channels_last": True}, 2e-3, id="cuda-channels_last", marks=needs_cuda),
     pytest.param(CUDA, {"fused": True}, 1e-5, id="cuda-fused", marks=needs_cuda),
     pytest.param(CUDA, {"autotune": True}, 2e-3, id="cuda-autotune", marks=needs_cuda),
-    pytest.param(CUDA, {"precision": "tf32"}, 0.02, id="cuda-tf32", marks=needs_cuda),
-    pytest.param(CUDA, {"precision": "bf16"}, 0.1, id="cuda-bf16", marks=needs_cuda),
+    pytest.param(CUDA, {"precision": "tf32"}, 0.02, id="cuda-tf32", marks=needs_bf16),
+    pytest.param(CUDA, {"precision": "bf16"}, 0.1, id="cuda-bf16", marks=needs_bf16),
     pytest.param(CUDA, {"compile": True}, 2e-3, id="cuda-compile", marks=[needs_cuda, pytest.mark.slow]),
 ]
 
@@ -190,7 +192,7 @@ def outcome(seed: int, execution: Execution, lr: float = 0.05) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("plain, change", [
     pytest.param(PLAIN, {"precision": "bf16", "compile": True}, id="bf16-compile"),  # eager bf16 rounds more often
-    pytest.param(CUDA, {"precision": "bf16"}, id="cuda-bf16", marks=needs_cuda),
+    pytest.param(CUDA, {"precision": "bf16"}, id="cuda-bf16", marks=needs_bf16),
     pytest.param(CUDA, {"graphs": True}, id="cuda-graphs", marks=needs_cuda)])
 def test_paired_runs_come_out_alike(plain, change):
     """Twelve seeds, each both ways: the 95 % interval of the mean difference lies within 1 % of the mean loss.
