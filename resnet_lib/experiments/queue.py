@@ -19,13 +19,13 @@ FIRST, LATER, ALL = slice(0, 1), slice(1, None), slice(None)
 # Experiment, tier, its variants (a pattern), and which of their seeds. What stands nowhere here comes last, so that
 # a variant that is declared later is in the queue without a word.
 PLAN = (
-    ("degradation", "short", CENTRAL, ALL), ("degradation", "short", "plain-(20|56)-float32", ALL),
+    ("degradation", "short", CENTRAL, ALL), ("initialization", "short", ".*", ALL), ("bottlenecks", "short", ".*", ALL),
+    ("degradation", "short", "plain-(20|56)-float32", ALL),
     ("degradation", "short", "(plain|residual)-(32|44)", ALL),
     ("degradation", "paper", "(plain|residual)-20", FIRST), ("degradation", "short", "plain-56-3x", ALL),
     ("degradation", "paper", "(plain|residual)-56", FIRST),
     ("mnist_simple", "paper", ".*", ALL), ("cifar_keras_v1", "paper", "(adam|sgd)-20", FIRST),
     ("fashion_d2l", "paper", "d2l-resnet-18", FIRST), ("cifar_resnet18", "short", "pool", ALL),
-    ("bottlenecks", "short", ".*", ALL), ("initialization", "short", ".*", ALL),
     ("degradation", "paper", "(plain|residual)-20", LATER), ("degradation", "paper", CENTRAL, LATER),
     *((name, "paper", ".*", seeds) for seeds in (FIRST, LATER)
       for name in ("fashion_d2l", "cifar_resnet18", "cifar_keras_v1")),

@@ -72,7 +72,9 @@ def test_the_order_is_that_of_their_worth():
     items = [str(item) for group in queue.order() for item in group]
     four = [f"{kind}-{depth}" for kind in ("plain", "residual") for depth in (20, 56)]
     assert set(items[:12]) == {f"degradation/short/{name}-s{seed}" for name in four for seed in (0, 1, 2)}
-    assert items[12:14] == ["degradation/short/plain-20-float32-s3", "degradation/short/plain-56-float32-s3"]
+    for k, study in ((12, "initialization"), (48, "bottlenecks")):  # minutes each, and a page has nothing without them
+        assert items[k].startswith(f"{study}/short") and items[k + (35 if k == 12 else 11)].startswith(f"{study}/short")
+    assert items[60:62] == ["degradation/short/plain-20-float32-s3", "degradation/short/plain-56-float32-s3"]
     place = {item: k for k, item in enumerate(items)}
 
     def at(tier, *names):
