@@ -37,6 +37,18 @@ def weight_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
             if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in name]
 
 
+def run_watched(net: nn.Module, x: Tensor, kinds: type | tuple[type, ...]) -> tuple[object, list[nn.Module]]:
+    """The net's output for ``x``, and its layers of these kinds in the order in which they ran."""
+    ran: list[nn.Module] = []
+    handles = [m.register_forward_hook(lambda m, _inputs, _out: ran.append(m)) for m in net.modules()
+               if isinstance(m, kinds)]
+    try:
+        return net(x), ran
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 @standard()
 def layer_norms(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, list]:
     """Norms per weight layer for one batch, in training mode (batch statistics).

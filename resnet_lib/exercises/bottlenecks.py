@@ -6,7 +6,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .. import nets
 from ..checks import Function, Module, Number, difference
 
 
@@ -78,12 +77,14 @@ def _computes(block, convs):
 
 CHECKS = {
     "bottlenecks-1": Number(
-        float(nets.IMAGENET_COST[50][0]), rel=0.03,
-        wrong=((21_797_672 * 17 / 18, "That is all of ResNet-34 times 17/18. The last layer and the projections do "
-                                      "not shrink: they grow."),
-               (21_797_672.0, "The blocks cost about the same, but more than the blocks has changed."),
-               (19.9e6, "These are the blocks alone. The linear layer has 2,048 inputs now.")),
-        hint="Count the three that change: the blocks (17/18), the linear layer, the projections on the shortcuts."),
+        68_883_240.0, rel=0.03,  # torchvision's wide_resnet50_2
+        wrong=((2 * 25_557_032.0, "Twice the channels are not twice the weights: the 3×3 has both ends doubled."),
+               (4 * 25_557_032.0, "Only the 3×3 grows fourfold. The 1×1 convolutions have one end outside."),
+               (25_557_032.0 * 52 / 17, "The linear layer, the projections and the stem do not grow."),
+               (20.7e6 * 52 / 17, "These are the blocks alone. What else has ResNet-50?"),
+               (20.7e6 * 2 + 4.9e6, "The 1×1 convolutions double, but the 3×3 has both ends doubled."),
+               (20.7e6 * 4 + 4.9e6, "The 3×3 grows fourfold, but the 1×1 convolutions have one end outside.")),
+        hint="Put C = 4w and 2w inside into the formula for a bottleneck, and compare with 17 w²."),
     "bottlenecks-2": Function(_equal_width),
     "bottlenecks-3": Module(_bottleneck, want="class"),
     "bottlenecks-4": Number(
@@ -95,9 +96,10 @@ CHECKS = {
                (9 / (math.sqrt(163) - 1), "This is C/w. The question is for w/C.")),
         hint="Put w = r C into 2 C w + 9 w² = 18 C², and solve for r."),
     "bottlenecks-6": Number(
-        float(17 * 512**2 + 2 * (512 + 512 + 2048)), rel=0.01,
-        wrong=((17 * 256**2 + 2 * (256 + 256 + 1024), "That is a block of the third stage."),
-               (17 * 64**2 + 2 * (64 + 64 + 256), "That is a block of the first stage."),
-               (14_964_736 / 3, "That is a third of the stage. But its first block is different from the others.")),
-        hint="Find a block that can be left out without changing a shape, then count 17 w² and its batch norms."),
+        18 * 12_845_056.0, rel=0.001,
+        wrong=((6 * 12_845_056.0, "That is one stage. How many begin with a stride?"),
+               (24 * 12_845_056.0, "That is what these 1×1 cost in all now. And before?"),
+               (9 * 12_845_056.0, "The first 1×1 of such a block reads 2w channels, not w."),
+               (36 * 12_845_056.0, "It reads 2w channels: those that the stage before gives out, not 4w.")),
+        hint="Only the first 1×1 of a stage's first block computes at other pixels: four times as many."),
 }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..blocks import BasicBlock, PadShortcut, PlainBlock
 from ..checks import Function, Module, Tensor as TensorQuestion, difference
+from ..probes import run_watched
 
 # --- the block from memory ------------------------------------------------------------------------------
 
@@ -34,7 +35,7 @@ def _one_block(cls, case: tuple, x: Tensor) -> str | None:
     for norm in (m for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(1))
         nn.init.uniform_(norm.bias, -0.5, 0.5, generator=torch.Generator().manual_seed(2))
-    got, ran = _watched(block, x)
+    got, ran = run_watched(block, x, (nn.Conv2d, nn.BatchNorm2d))
     ours = BasicBlock(c_in, c_out, stride, "A") if residual else PlainBlock(c_in, c_out, stride)
     want = ours.train()(x)
     if isinstance(got, Tensor) and got.shape != want.shape:
@@ -47,18 +48,6 @@ def _one_block(cls, case: tuple, x: Tensor) -> str | None:
         ("the shortcut is added, and a plain block adds nothing.", lambda x: F.relu(ours.residual(x) + _pad(ours, x)))]
     return next((words for words, forward in slips if difference(got, forward(x), 1e-4, 1e-5) is None),
                 "the layers are right, but the output is not what they should give together.")
-
-
-def _watched(block: nn.Module, x: Tensor) -> tuple[object, list[nn.Module]]:
-    """The output, and the convolutions and batch norms in the order in which they ran."""
-    ran: list[nn.Module] = []
-    hooks = [m.register_forward_hook(lambda m, _inputs, _out: ran.append(m)) for m in block.modules()
-             if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
-    try:
-        return block(x), ran
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _layers_into(ours: nn.Module, ran: list[nn.Module]) -> str | None:

@@ -5,36 +5,61 @@ from dataclasses import replace
 import torch
 
 from .. import nets, train
-from ..checks import Class, Function, Number, as_number
+from ..checks import Class, Function, as_number
 from ..data import ImageSet
 from ..recipe import Execution, Recipe
 
 
-def parameters(depth: int, width: int = 16) -> int:
-    return sum(p.numel() for p in nets.cifar_resnet(depth, residual=False, width=width).parameters())
+# what the seeds of two nets show: (training error, test error) of the shallower and of the deeper one
+FINDINGS = (
+    ("degradation", [(0.18, 0.25), (0.19, 0.26)], [(0.62, 0.60), (0.61, 0.59)]),
+    ("overfitting", [(0.020, 0.070), (0.022, 0.072)], [(0.001, 0.080), (0.002, 0.079)]),
+    ("not shown", [(0.02, 0.07), (0.03, 0.08)], [(0.01, 0.07), (0.02, 0.06)]),  # deeper and better
+    ("degradation", [(0.10, 0.30), (0.12, 0.31)], [(0.15, 0.20), (0.16, 0.21)]),  # whatever the test error
+    ("not shown", [(0.10, 0.20), (0.14, 0.21)], [(0.13, 0.25), (0.18, 0.26)]),  # the seeds overlap
+    ("not shown", [(0.010, 0.070), (0.012, 0.090)], [(0.001, 0.080), (0.002, 0.100)]),  # test errors overlap
+    ("not shown", [(0.05, 0.09), (0.04, 0.08)], [(0.05, 0.09), (0.04, 0.08)]),
+    ("overfitting", [(0.02, 0.05)], [(0.001, 0.08)]),
+)
 
 
-def added(convolutions: int, *channels: int) -> int:
-    """Weights of so many 3×3 convolutions more in each of the stages with these channels."""
-    return sum(convolutions * 9 * c * c for c in channels)
+def _rule(shallow, deep, of="all"):
+    """The rule, or one of its usual mistakes."""
+    def above(a, b, k):
+        a, b = [x[k] for x in a], [x[k] for x in b]
+        return sum(a) / len(a) > sum(b) / len(b) if of == "mean" else min(a) > max(b)
+
+    if of == "test":
+        return "degradation" if above(deep, shallow, 1) else "not shown"
+    if above(deep, shallow, 0) and not (of == "both" and not above(deep, shallow, 1)):
+        return "degradation"
+    lower = of == "any" or above(shallow, deep, 0)
+    return "overfitting" if lower and above(deep, shallow, 1) else "not shown"
 
 
-TWO = Number(
-    lambda: parameters(56), rel=0.02,
-    wrong=(
-        (lambda: parameters(20) * 56 / 20,
-         "This scales plain-20 by its layers, 56/20. But the stem and the linear layer do not repeat. Count what each "
-         "stage gains."),
-        (lambda: 3 * parameters(20),
-         "Three times the blocks are not three times the parameters: stem, linear layer and the first convolution of a "
-         "stage, with fewer channels in, are there once."),
-        (lambda: parameters(20) + added(12, 64), "This adds the third stage alone. What do the other two gain?"),
-        (lambda: added(12, 16, 32, 64), "This is what is added. The parameters of plain-20 are still missing."),
-        (lambda: parameters(20) + added(6, 16, 32, 64), "A block has two convolutions."),
-        (lambda: parameters(56, 8), "This is plain-56 at width 8, as in the runs. The question is about width 16."),
-        (lambda: parameters(20), "This is plain-20."),
-    ),
-    hint="How many convolutions does each stage gain from n = 3 to n = 9, and how many weights has one of them?")
+DIAGNOSIS_SLIPS = (
+    ("test", "This calls a higher test error degradation. The training error decides."),
+    ("both", "Degradation is a higher training error, whatever the test error does."),
+    ("mean", "The seeds overlap in one of the cases. Two means differ even where nothing does: let all seeds agree."),
+    ("any", "Overfitting needs both: a lower training error and a higher test error."),
+)
+
+
+def diagnosis(f) -> str | None:
+    """The rule of the text, on eight pairs of nets."""
+    got = []
+    for _, shallow, deep in FINDINGS:
+        got.append(f(list(shallow), list(deep)))
+        if got[-1] not in ("degradation", "overfitting", "not shown"):
+            return f'It returned {got[-1]!r}. The answers are "degradation", "overfitting" and "not shown".'
+    if got == [want for want, *_ in FINDINGS]:
+        return None
+    for of, words in DIAGNOSIS_SLIPS:
+        if got == [_rule(shallow, deep, of) for _, shallow, deep in FINDINGS]:
+            return words
+    want, shallow, deep = next(case for case, g in zip(FINDINGS, got, strict=True) if g != case[0])
+    return (f"With (training, test error) {shallow} of the shallower and {deep} of the deeper net the answer is "
+            f'"{want}".')
 
 
 NORM_SLIPS = (
@@ -176,7 +201,7 @@ def _norm_problem(now: torch.Tensor, before: torch.Tensor, usual: train.Run) -> 
 
 
 CHECKS = {
-    "degradation-2": TWO,
+    "degradation-2": Function(diagnosis),
     "degradation-3": Function(norm_after, hint="Draw the weights, the step, and the weights after it. Which angle do "
                                                "the first two make?"),
     "degradation-4": Function(control),

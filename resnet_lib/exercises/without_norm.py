@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..checks import Function, Module, Number, as_number, difference
+from ..probes import run_watched
 
 KINDS = ("none", "sqrt", "silent", "norm")
 
@@ -37,26 +38,13 @@ def _growth(f):
     return None
 
 
-def _convolutions(block: nn.Module, x: torch.Tensor) -> list[nn.Conv2d]:
-    """Its convolutions in the order in which they run."""
-    ran: list[nn.Conv2d] = []
-    hooks = [m.register_forward_hook(lambda m, _inputs, _out: ran.append(m)) for m in block.modules()
-             if isinstance(m, nn.Conv2d)]
-    try:
-        block(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return ran
-
-
 def _skip_init(cls):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 5, 6, 6, generator=generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         block = cls(5)
-    convs = _convolutions(block, x)
+    _, convs = run_watched(block, x, nn.Conv2d)
     if len(convs) != 2 or any(c.kernel_size != (3, 3) or c.bias is None for c in convs):
         return "F has two convolutions of 3×3 with biases (nn.Conv2d)."
     scalars = [p for p in block.parameters() if all(p is not q for c in convs for q in c.parameters())]

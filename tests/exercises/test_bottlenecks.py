@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+import torchvision
 
 from resnet_lib import nets
 
@@ -32,18 +33,21 @@ def block(widths=(12, 3, 3, 12), kernels=(1, 3, 1), norms=None, add=True, last=T
 
 
 RIGHT = {
-    "bottlenecks-1": 25.4e6,
+    "bottlenecks-1": 68.2e6,
     "bottlenecks-2": lambda C, w: ((2 * C * w + 9 * w * w) / 18) ** 0.5,
     "bottlenecks-3": block(),
     "bottlenecks-4": 1.307,
-    "bottlenecks-6": 4_462_592,
+    "bottlenecks-6": 231_211_008,
 }
 WRONG = [
-    ("bottlenecks-1", 20.6e6, "17/18"),
-    ("bottlenecks-1", 21.8e6, "more than the blocks"),
-    ("bottlenecks-1", 19.9e6, "2,048"),
-    ("bottlenecks-1", 25.6, "without a unit"),
-    ("bottlenecks-1", 30e6, "three that change"),
+    ("bottlenecks-1", 51.1e6, "both ends doubled"),
+    ("bottlenecks-1", 102e6, "one end outside"),
+    ("bottlenecks-1", 78.2e6, "do not grow"),
+    ("bottlenecks-1", 63.3e6, "blocks alone"),
+    ("bottlenecks-1", 46.3e6, "both ends doubled"),
+    ("bottlenecks-1", 87.7e6, "one end outside"),
+    ("bottlenecks-1", 68.2, "without a unit"),
+    ("bottlenecks-1", 30e6, "compare with 17"),
     ("bottlenecks-2", lambda C, w: ((C * w + 9 * w * w) / 18) ** 0.5, "1×1 convolutions is missing"),
     ("bottlenecks-2", lambda C, w: ((2 * C * w + 9 * w * w) / 9) ** 0.5, "two 3×3"),
     ("bottlenecks-2", lambda C, w: ((2 * C * w + w * w) / 18) ** 0.5, "nine weights"),
@@ -65,9 +69,11 @@ WRONG = [
     ("bottlenecks-4", math.sqrt(2), "cost something"),
     ("bottlenecks-4", 0.765, "C/w"),
     ("bottlenecks-4", 3.0, "w = r C"),
-    ("bottlenecks-6", 1_117_184, "third stage"),
-    ("bottlenecks-6", 70_400, "first stage"),
-    ("bottlenecks-6", 14_964_736 / 3, "first block is different"),
+    ("bottlenecks-6", 77_070_336, "How many begin"),
+    ("bottlenecks-6", 308_281_344, "cost in all now"),
+    ("bottlenecks-6", 115_605_504, "reads 2w channels"),
+    ("bottlenecks-6", 462_422_016, "not 4w"),
+    ("bottlenecks-6", 1e6, "four times as many"),
 ]
 
 
@@ -77,8 +83,9 @@ test_each_mistake_gets_its_own_hint = usual_mistakes(WRONG)
 
 def test_the_answers_agree_with_the_nets():
     with torch.device("meta"):
-        net = nets.resnet(50)
-    assert sum(p.numel() for p in net.layer4[1].parameters()) == RIGHT["bottlenecks-6"]
-    assert sum(p.numel() for p in net.layer4.parameters()) == 14_964_736
+        wide = torchvision.models.wide_resnet50_2()
+    assert sum(p.numel() for p in wide.parameters()) == 68_883_240
+    new, old = (nets.cost(nets.resnet(50, stride_in=where), (3, 224, 224)).macs for where in ("3x3", "1x1"))
+    assert new - old == RIGHT["bottlenecks-6"]
     c = RIGHT["bottlenecks-2"](256, 64)
     assert 18 * c * c == pytest.approx(69_632) and c == pytest.approx(62.2, abs=0.1)

@@ -1,5 +1,7 @@
 """The exercises of the chapter on the residual block: right answers, and the wrong ones that people give."""
 
+import math
+
 import pytest
 import torch
 import torch.nn as nn
@@ -112,10 +114,18 @@ def test_the_repaired_block(cls, word):
     assert bool(verdict) == (word is None) and (word or "Right") in verdict.text
 
 
-@pytest.mark.slow
-def test_reading_the_records():
-    step = residual_block.first_lower_step()
-    assert step > 0, "gated-6 never gets below gated-0: the exercise has no answer on these data"
-    assert check("residual-block-3", step)
-    assert "from the beginning" in check("residual-block-3", residual_block._last_step()).text
-    assert "first row" in check("residual-block-3", 7).text
+@pytest.mark.parametrize("f, word", [
+    (lambda n: math.log(2 ** (1 / n) - 1), None), (lambda n: math.log(math.expm1(math.log(2) / n)), None),
+    (lambda n: -math.log(2 ** (1 / n) - 1), "The sign"), (lambda n: 2 ** (1 / n) - 1, "e to the power"),
+    (lambda n: math.log(math.log(2) / n), "limit for large L"), (lambda n: 0, "in each block"),
+    (lambda n: 0.5 ** (1 / n), "each gate has to pass"), (lambda n: -6, "solve for b"), (-1.0, "Expected a function"),
+])
+def test_the_bias_that_passes_half(f, word):
+    verdict = check("residual-block-3", f)
+    assert bool(verdict) == (word is None) and (word or "Right") in verdict.text
+
+
+def test_the_bias_by_the_gate_itself():
+    """Nine of the library's gates in a row, weights at zero, pass a half."""
+    b = torch.tensor(math.log(2 ** (1 / 9) - 1))
+    assert torch.isclose((1 - b.sigmoid()) ** 9, torch.tensor(0.5))
