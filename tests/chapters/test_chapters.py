@@ -2,6 +2,7 @@
 
 import importlib.util
 import pkgutil
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ from book import Book
 from lints import exercise_faults, reference_faults
 from prose import SILENT, bare_in, bare_numbers
 from parser import CodeCell, parse
+from conftest import ROOT
 
 BOOK = Book()
 PAGES = list(BOOK.pages)
@@ -51,6 +53,14 @@ def test_every_check_belongs_to_a_starter():
 @pytest.mark.parametrize("name", [n for n in PAGES if n not in SILENT])
 def test_no_result_is_typed_into_prose(name):
     assert bare_numbers(BOOK.pages[name]) == []
+
+
+@pytest.mark.parametrize("name", BOOK.chapters)
+def test_a_chapter_asks_one_question(name):
+    """One that needs more prose than this before its exercises asks two, or answers one twice."""
+    text = (ROOT / f"{name}.md").read_text(encoding="utf-8").split("\n---\n", 1)[1].split("\n## Exercises\n")[0]
+    prose = re.sub(r"^```\{code-cell\}.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert len([word for word in prose.split() if any(map(str.isalnum, word))]) <= 2_500
 
 
 def test_code_cells_are_short_enough_to_read():
