@@ -7,4 +7,19 @@ identity, train, records, timing, lab, experiments, bench, plots, values, widget
 each chapter; checks imports a chapter's when one of its exercises is checked.
 """
 
+from importlib import import_module
+
 __version__ = "0.1.0"
+ROOMS = ("bench", "blocks", "checks", "data", "experiments", "lab", "nets", "plots", "probes", "recipe", "records",
+         "timing", "train", "values", "widgets", "wording")
+
+
+def __getattr__(name: str):
+    """``import resnet_lib`` is enough for ``resnet_lib.nets``; only what is asked for is loaded."""
+    if name in ROOMS:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(ROOMS)}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *ROOMS]

@@ -1,23 +1,4 @@
-"""Make .venv if it is missing or out of date, then do one job in it.
-
-    make COMMAND [ARGS="..."]                                        where there is make, or
-    python tools/setup.py [--no-constraints] COMMAND [ARGUMENTS]     everywhere
-
-    setup           make or complete .venv and stop
-    book            build the site into _build/html (warnings are errors) and check it; with TIER=short (without make:
-                    RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU
-    test            all tests, several at once (-n 0: one by one); arguments go to pytest
-    fast            the tests that need neither a browser nor long runs
-    notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
-    serve [PORT]    show the built site on http://127.0.0.1:8000
-    data            download the real data sets into data/ (the book never does)
-    clean [--all]   remove _build but keep _build/runs; --all removes those and .venv too
-    help            this text
-
-Needs Python 3.11, 3.12 or 3.13 and nothing else. An interrupted set-up goes on where it stopped.
---no-constraints (make: SETUP=--no-constraints) installs the newest versions that requirements.txt allows
-instead of the frozen ones in constraints.txt.
-"""
+"""Make .venv if it is missing or out of date, then do one job in it; `HELP` says which."""
 
 from __future__ import annotations  # so that an older Python gets as far as its one clear line
 
@@ -48,6 +29,29 @@ NO_NETWORK = re.compile(
     r"|ConnectTimeoutError|ProxyError|ReadTimeoutError|getaddrinfo failed|failure in name resolution",
     re.IGNORECASE,
 )
+
+
+HELP = """\
+Make .venv if it is missing or out of date, then do one job in it.
+
+    make COMMAND [ARGS="..."]                                        where there is make, or
+    python tools/setup.py [--no-constraints] COMMAND [ARGUMENTS]     everywhere
+
+    setup           make or complete .venv and stop
+    book            build the site into _build/html (warnings are errors) and check it; with TIER=short (without make:
+                    RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU
+    test            all tests, several at once (-n 0: one by one); arguments go to pytest
+    fast            the tests that need neither a browser nor long runs
+    notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
+    serve [PORT]    show the built site on http://127.0.0.1:8000
+    data            download the real data sets into data/ (the book never does)
+    clean [--all]   remove _build but keep _build/runs; --all removes those and .venv too
+    help            this text
+
+Needs Python 3.11, 3.12 or 3.13 and nothing else. An interrupted set-up goes on where it stopped.
+--no-constraints (make: SETUP=--no-constraints) installs the newest versions that requirements.txt allows
+instead of the frozen ones in constraints.txt.
+"""
 
 
 class SetupError(Exception):
@@ -361,7 +365,7 @@ def clean(arguments: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """Parse the command line and do its job; the exit status."""
-    parser = argparse.ArgumentParser(prog="tools/setup.py", usage=__doc__, add_help=False)
+    parser = argparse.ArgumentParser(prog="tools/setup.py", usage=HELP, add_help=False)
     parser.add_argument("--no-constraints", action="store_true")
     parser.add_argument("command", nargs="?", default="help")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -370,7 +374,7 @@ def main(argv: list[str]) -> int:
     if command not in COMMANDS:
         raise SetupError(f"unknown command {command}; there are: {', '.join(COMMANDS)}")
     if command == "help":
-        say(__doc__.strip())
+        say(HELP.strip())
         return 0
     if refusal(sys.version_info):
         raise SetupError(refusal(sys.version_info))

@@ -23,10 +23,12 @@ PAGE = {INK: "currentColor", MUTED: "var(--rn-muted, #767677)"} | {
 def svg(figure: Figure, alt: str) -> str:
     """The figure as inline SVG: theme colors, the page's fonts, ids of its own, byte-stable."""
     buffer = io.StringIO()
-    for words in figure.findobj(Text):  # written outside the style, in matplotlib's own black, invisible on dark pages
-        if to_rgb(words.get_color()) == (0, 0, 0):
+    usual = (0, 0, 0), to_rgb(plt.rcParams["text.color"])
+    for words in figure.findobj(Text):  # written outside the style: in a color that some page hides, perhaps for TeX
+        if to_rgb(words.get_color()) in usual:
             words.set_color(INK)
-    with plt.style.context(STYLE):
+        words.set_usetex(False)
+    with plt.style.context(STYLE, after_reset=True):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     text = buffer.getvalue()

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import sys
 import tarfile
 
@@ -280,3 +281,36 @@ def test_a_control_whose_reference_has_not_learned_says_so():
     assert outcome.stands is None and "cannot judge" in str(outcome) and "falls" not in str(outcome)
     outcome = controls.judge(control, [record("xavier-20", 0.9), record("xavier-20-lr0.2", 0.9), record("he-20", 0.3)])
     assert outcome.stands is True
+
+
+# --- a Python and a matplotlib that are set up in another way
+
+
+@pytest.mark.parametrize("words", [[str(ROOT / "tools" / "setup.py"), "help"], ["-m", "resnet_lib", "env"]])
+def test_without_docstrings_everything_still_works(words, tmp_path):
+    """PYTHONOPTIMIZE=2 takes docstrings and assertions away; some machines set it for everybody."""
+    env = {**os.environ, "PYTHONOPTIMIZE": "2", "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count("\n") >= 5, done.stderr
+
+
+def test_the_library_alone_leads_to_its_modules():
+    code = "import resnet_lib; resnet_lib.nets.cifar_resnet(20); assert 'plots' in dir(resnet_lib); resnet_lib.net"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, timeout=120)
+    assert done.stderr.strip().splitlines()[-1].startswith("AttributeError: module 'resnet_lib' has no attribute 'net'")
+
+
+def test_figures_do_not_take_on_the_readers_style():
+    """A dark style and LaTeX for all text, as a matplotlibrc may have it: the page's colors, and no TeX is run."""
+    import matplotlib.pyplot as plt
+
+    from resnet_lib import plots
+
+    with plt.style.context(["dark_background", {"text.usetex": True, "font.size": 30}]):
+        figure, (ax,) = plots.axes()
+        ax.plot([1, 2])
+        ax.annotate("50 % of x_y", (0, 1.5))
+        ax.set(xlabel="step 50 % of x_y")
+        drawn = plots.show(figure, kind="live", source="here", alt="A line.", caption="A line.").html
+    assert "50 % of x_y" in drawn and "white" not in drawn and "#ffffff" not in drawn
