@@ -71,6 +71,10 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     if words[:1] == ["bench"]:  # else torch need not be loaded to print a line of help
         from . import bench
         bench.main_arguments(measure)
+    teach = commands.add_parser("course", help="for those who teach: assignments, hand-ins, grades")
+    if words[:1] == ["course"]:
+        from .course import command
+        command.main_arguments(teach)
     return parser
 
 
@@ -280,6 +284,12 @@ def _env(_args) -> int:
     return FINISHED
 
 
+def _course(args) -> int:
+    from .course import command
+
+    return command.main(args)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
     words = sys.argv[1:] if argv is None else argv
@@ -288,7 +298,7 @@ def main(argv: list[str] | None = None) -> int:
     from .surroundings import SurroundingsError
 
     commands = {"list": _list, "run": _run, "queue": _queue, "control": _control, "bench": _bench, "gpu": _gpu,
-                 "data": _data, "env": _env}
+                 "data": _data, "env": _env, "course": _course}
     _never_fail_to_print()
     os.environ[COMMAND] = args.command
     try:

@@ -316,13 +316,12 @@ def test_exercises_become_headings_starters_cells_and_solutions_folds(made):
         ("markdown", '### Exercise 2\n\n<a id="one-2"></a>\n\nWhy? See [Exercise 1](#one-1).'),
         ("markdown", "<details>\n<summary>Solution of exercise 2</summary>\n\nBecause *so*.\n\n</details>"),
     ]
-    assert cells[3]["metadata"] == {"tags": ["exercise"]}
-    assert cells[4]["metadata"] == {
-        "heading_collapsed": True,
-        "jp-MarkdownHeadingCollapsed": True,
-        "id": cells[4]["id"],
-    }
-    assert cells[6]["metadata"] == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    of = [{"resnet": {"exercise": "one-1", "role": role}} for role in ("text", "starter", "solution", "solution")]
+    assert cells[2]["metadata"] == of[0] and cells[3]["metadata"] == {"tags": ["exercise"], **of[1]}
+    assert cells[4]["metadata"] == {"heading_collapsed": True, "jp-MarkdownHeadingCollapsed": True,
+                                    "id": cells[4]["id"], **of[2]}
+    assert cells[6]["metadata"] == {"cellView": "form", "jupyter": {"source_hidden": True}, **of[3]}
+    assert cells[8]["metadata"] == {"resnet": {"exercise": "one-2", "role": "solution"}}
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

@@ -20,6 +20,7 @@ from parser import SourceError
 from words import TranslationError
 
 from resnet_lib import values
+from resnet_lib.course import cells as course_cells
 
 NOTE = """> **This is a notebook of *{title}*.** Run its first cell first. A value that only a run can tell stands as
 > **⟨its name⟩** in the text, and a cell below prints it. The experiments run on the digits that come with scikit-learn
@@ -88,6 +89,7 @@ def notebook(book: Book, name: str) -> dict:
              "metadata": {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["setup"]},
              "source": first_cell(codes, version(), book.repository)}
     cells = identified([first, *cells], name)
+    course_cells.complete(cells)
     folded = [c["id"] for c in cells if "heading_collapsed" in c["metadata"]]
     return {
         "cells": [{**c, "source": c["source"].splitlines(keepends=True)} for c in cells],

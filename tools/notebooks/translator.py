@@ -4,6 +4,7 @@ What only the builder of the book knows is said in plain Markdown: notes become 
 starter a cell of the student's, a solution a folded part, an equation's label its number.
 """
 
+from contextlib import contextmanager
 import ast
 import hashlib
 import html
@@ -52,6 +53,7 @@ class Cells:
         self.text: list[str] = []
         self.exercises = {e.label: i for i, e in enumerate(self.page.walk(Exercise), 1)}
         self.imports: set[str] = set()
+        self.mark: dict = {}  # what the cells being written are a part of: see resnet_lib/course/cells.py
         self.late: list[Solution] = []
 
     # --- cells
@@ -67,7 +69,21 @@ class Cells:
         text = re.sub(r"\n{3,}", "\n\n", "\n\n".join(t for t in self.text if t.strip()))
         self.text = []
         if text:
-            self.done.append({"cell_type": "markdown", "metadata": metadata, "source": text})
+            self.done.append({"cell_type": "markdown", "metadata": metadata | self._marked(), "source": text})
+
+    def _marked(self) -> dict:
+        return {"resnet": dict(self.mark)} if self.mark else {}
+
+    @contextmanager
+    def part_of(self, exercise: str, role: str):
+        """The cells written inside belong to an exercise."""
+        self.flush()
+        self.mark, before = {"exercise": exercise, "role": role}, self.mark
+        try:
+            yield
+            self.flush()
+        finally:
+            self.mark = before
 
     def code(self, code: str, tags=(), hidden: bool = False) -> None:
         """A cell of code; ``hidden`` folds its source in Jupyter and in Colab."""
@@ -77,8 +93,8 @@ class Cells:
             metadata |= {"cellView": "form", "jupyter": {"source_hidden": True}}
         if {"hide-output", "remove-output", "hide-cell", "remove-cell"} & set(tags):
             metadata |= {"collapsed": True, "jupyter": {**metadata.get("jupyter", {}), "outputs_hidden": True}}
-        self.done.append({"cell_type": "code", "execution_count": None, "metadata": metadata, "outputs": [],
-                          "source": code.rstrip("\n")})
+        self.done.append({"cell_type": "code", "execution_count": None, "metadata": metadata | self._marked(),
+                          "outputs": [], "source": code.rstrip("\n")})
 
     def tell(self, hidden: bool = False) -> None:
         """A cell that prints the live values of the text before it."""
@@ -135,16 +151,16 @@ class Cells:
         self.markdown(text)
 
     def _exercise(self, part: Exercise) -> None:
-        self.flush()
         title = f" ({self.words.markdown(part.argument)})" if part.argument else ""
         number = self.exercises[part.label]
-        self.markdown(f'### Exercise {number}{title}\n\n<a id="{part.label}"></a>')
-        for inner in part.parts:
-            if inner is part.starter:
-                self.code(self._with_imports(inner.code), ["exercise"])
-            else:
-                self.add(inner)
-        self.flush()
+        with self.part_of(part.label, "text"):
+            self.markdown(f'### Exercise {number}{title}\n\n<a id="{part.label}"></a>')
+            for inner in part.parts:
+                if inner is part.starter:
+                    with self.part_of(part.label, "starter"):
+                        self.code(self._with_imports(inner.code), ["exercise"])
+                else:
+                    self.add(inner)
 
     def _with_imports(self, code: str) -> str:
         """A starter brings what it needs of the page's imports, and check: it runs where earlier cells did not."""
@@ -163,17 +179,17 @@ class Cells:
         if not any(isinstance(p, CodeCell) for p in part.parts):
             inside = self.inside(part.parts)
             if not self.words.live:
-                self.markdown(f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>")
+                with self.part_of(part.label, "solution"):
+                    self.markdown(f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>")
                 return
             self.words.live = []
         if not again and not self._closed_by_a_heading(part):
             self.late.append(part)
             return
-        self.flush()
-        self.markdown(f"#### {title}", **COLLAPSED)
-        for inner in part.parts:
-            self.add(inner, hidden=True)
-        self.flush()
+        with self.part_of(part.label, "solution"):
+            self.markdown(f"#### {title}", **COLLAPSED)
+            for inner in part.parts:
+                self.add(inner, hidden=True)
 
     def _closed_by_a_heading(self, part: Solution) -> bool:
         """Whether what follows ends the fold: else the rest of the page would be folded away with the solution."""

@@ -1,0 +1,240 @@
+"""A course on disk: its notebooks, assignments, hand-ins and grades, all plain files that people can read."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+import hashlib
+import json
+import re
+import zipfile
+
+from ..files import write_atomically
+from .submission import MOST, Chapter, SubmissionError, read
+
+CANVAS = re.compile(r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)")
+MOODLE = re.compile(r"(?P<name>[^_/]+)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+STAMP = "%Y-%m-%dT%H-%M-%S"
+
+
+class CourseError(ValueError):
+    """Something about a course that its instructor can mend; the message says how."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Some of a chapter's exercises, with points; ``due``: local time, as 2026-12-01T23:59, or None."""
+
+    name: str
+    chapter: str
+    points: dict[str, float]
+    due: str | None = None
+
+    @property
+    def most(self) -> float:
+        """All points together."""
+        return sum(self.points.values())
+
+    def late(self, when: datetime) -> bool:
+        """Whether a hand-in of this time comes too late."""
+        return self.due is not None and when > datetime.fromisoformat(self.due)
+
+
+@dataclass
+class Grade:
+    """What a student has got. ``decisions``: label -> {state, text, answer}; ``by_hand``: points that a person gave."""
+
+    student: str
+    name: str
+    number: str
+    file: str
+    digest: str
+    late: bool
+    decisions: dict[str, dict] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    by_hand: dict[str, float] = field(default_factory=dict)
+
+    def points(self, assignment: Assignment) -> dict[str, float]:
+        """Points of each exercise; what a person gave comes before what the judge says."""
+        right = {label for label, decision in self.decisions.items() if decision["state"] == "right"}
+        return {label: self.by_hand.get(label, most if label in right else 0.0)
+                for label, most in assignment.points.items()}
+
+    def waiting(self, assignment: Assignment) -> list[str]:
+        """The exercises that a person still has to look at."""
+        return [label for label in assignment.points if label not in self.by_hand
+                and self.decisions.get(label, {}).get("state") in ("hand", "open")]
+
+
+class Course:
+    """The folder of a course."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        if not (root / "course.json").is_file():
+            raise CourseError(f"{root} is no course: begin one with  course new {root}")
+
+    @classmethod
+    def begin(cls, root: Path, notebooks: Path, title: str) -> "Course":
+        """A new course with the book's notebooks, solutions included: keep the folder to yourself."""
+        found = sorted(notebooks.glob("*.ipynb"))
+        chapters = []
+        for path in found:
+            try:
+                chapters.append((path, Chapter.load(path)))
+            except SubmissionError:
+                continue
+        if not chapters:
+            raise CourseError(f"there are no chapters of this book in {notebooks}; name the folder of the unpacked "
+                              f"notebooks with --notebooks")
+        if not any(chapter.solution(label) for _, chapter in chapters for label in chapter.exercises):
+            raise CourseError(f"the notebooks in {notebooks} have no solutions: take the instructor's edition, without "
+                              f"EDITION=student")
+        (root / "chapters").mkdir(parents=True, exist_ok=True)
+        for path, _ in chapters:
+            (root / "chapters" / path.name).write_bytes(path.read_bytes())
+        _write(root / "course.json", {"title": title})
+        return cls(root)
+
+    @property
+    def title(self) -> str:
+        """The name of the course."""
+        return json.loads((self.root / "course.json").read_text(encoding="utf-8"))["title"]
+
+    @property
+    def chapters(self) -> list[str]:
+        """The chapters that exercises can be taken from."""
+        return [path.stem for path in sorted((self.root / "chapters").glob("*.ipynb"))]
+
+    def chapter(self, name: str) -> Chapter:
+        """A chapter by its file name without .ipynb."""
+        if name not in self.chapters:
+            raise CourseError(f"unknown chapter {name!r}; there are {', '.join(self.chapters)}")
+        return Chapter.load(self.root / "chapters" / f"{name}.ipynb")
+
+    # --- assignments
+
+    def assign(self, assignment: Assignment) -> None:
+        """Write an assignment. CourseError for exercises that the chapter has not."""
+        if not NAME.fullmatch(assignment.name):
+            raise CourseError(f"the name of an assignment has letters, digits, . _ and -, got {assignment.name!r}")
+        known = self.chapter(assignment.chapter).exercises
+        if unknown := [label for label in assignment.points if label not in known]:
+            raise CourseError(f"{assignment.chapter} has no {', '.join(unknown)}; with a check there are "
+                              f"{', '.join(known)}")
+        if assignment.due is not None:
+            try:
+                datetime.fromisoformat(assignment.due)
+            except ValueError as error:
+                raise CourseError(f"due must be a time such as 2026-12-01T23:59, got {assignment.due!r}") from error
+        _write(self.root / "assignments" / f"{assignment.name}.json", asdict(assignment))
+
+    def assignment(self, name: str) -> Assignment:
+        """An assignment by name."""
+        path = self.root / "assignments" / f"{name}.json"
+        if not NAME.fullmatch(name) or not path.is_file():
+            known = ", ".join(p.stem for p in sorted((self.root / "assignments").glob("*.json"))) or "none yet"
+            raise CourseError(f"unknown assignment {name!r}; there are: {known}")
+        return Assignment(**json.loads(path.read_text(encoding="utf-8")))
+
+    # --- hand-ins
+
+    def collect(self, assignment: str, sources: Iterable[Path]) -> list[str]:
+        """Take hand-ins from files, folders and zips, named as Canvas and Moodle name them or by the student; the
+        students that got a new version. Every version is kept."""
+        self.assignment(assignment)
+        new = []
+        for inside, when, content in _found(sources):
+            name, number = _student(inside)
+            key = re.sub(r"[^\w.-]+", "-", f"{name}-{number}" if number else name).strip("-.") or "unnamed"
+            folder = self.root / "collected" / assignment / key
+            target = folder / f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}.ipynb"
+            if target.exists():
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            _write(folder / "student.json", {"name": name, "number": number})
+            new.append(key)
+        return new
+
+    def students(self, assignment: str) -> list[str]:
+        """Those who have handed something in."""
+        return sorted(p.parent.name for p in (self.root / "collected" / assignment).glob("*/student.json"))
+
+    def counted(self, assignment: Assignment, student: str) -> tuple[Path, bool]:
+        """The version that counts, the last that was on time, else the first; and whether it is late."""
+        versions = sorted((self.root / "collected" / assignment.name / student).glob("*.ipynb"))
+        on_time = [path for path in versions if not assignment.late(_when(path))]
+        return (on_time[-1], False) if on_time else (versions[0], True)
+
+    # --- grades
+
+    def _grade_file(self, assignment: str, student: str) -> Path:
+        return self.root / "grades" / assignment / f"{student}.json"
+
+    def grade(self, assignment: Assignment, student: str) -> Grade | None:
+        """What has been decided about a student."""
+        path = self._grade_file(assignment.name, student)
+        return Grade(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    def keep(self, assignment: Assignment, grade: Grade) -> None:
+        """Write a grade."""
+        _write(self._grade_file(assignment.name, grade.student), asdict(grade))
+
+    def open_grades(self, assignment: Assignment, again: bool = False) -> list[Grade]:
+        """The hand-ins that have to be graded: new ones, those of another version, and those that were interrupted."""
+        found = []
+        for student in self.students(assignment.name):
+            path, late = self.counted(assignment, student)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            before = self.grade(assignment, student)
+            if before and not again and before.digest == digest and set(assignment.points) <= set(before.decisions):
+                continue
+            about = json.loads((path.parent / "student.json").read_text(encoding="utf-8"))
+            found.append(Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late,
+                               by_hand=before.by_hand if before and before.digest == digest else {}))
+        return found
+
+    def notebook(self, grade: Grade) -> list[dict]:
+        """The cells of the version that a grade is about."""
+        return read(self.root / grade.file)
+
+
+def _write(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _when(path: Path) -> datetime:
+    return datetime.strptime(path.stem.rsplit("-", 1)[0], STAMP)
+
+
+def _found(sources: Iterable[Path]) -> Iterator[tuple[str, datetime, bytes]]:
+    """Name, time and content of each notebook; a zip is read, never unpacked."""
+    for source in sources:
+        if not source.exists():
+            raise CourseError(f"there is no {source}")
+        if source.is_dir():
+            yield from ((str(p.relative_to(source)), datetime.fromtimestamp(p.stat().st_mtime), p.read_bytes())
+                        for p in sorted(source.rglob("*.ipynb")) if p.is_file() and p.stat().st_size <= MOST)
+        elif zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.endswith(".ipynb") and entry.file_size <= MOST:
+                        with archive.open(entry) as file:
+                            yield entry.filename, datetime(*entry.date_time), file.read(MOST + 1)
+        else:
+            yield source.name, datetime.fromtimestamp(source.stat().st_mtime), source.read_bytes()
+
+
+def _student(inside: str) -> tuple[str, str]:
+    """Name and number of a student, from the path of a hand-in."""
+    for part in (inside, inside.rpartition("/")[2]):
+        for pattern in (MOODLE, CANVAS):
+            if found := pattern.fullmatch(part):
+                return found["name"], found["id"]
+    if found := MOODLE.search(inside):
+        return found["name"], found["id"]
+    return Path(inside).stem, ""

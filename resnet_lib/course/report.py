@@ -1,0 +1,64 @@
+"""What leaves a course: a page of feedback for each student, tables of points for Canvas, Moodle and spreadsheets."""
+
+from html import escape
+import csv
+import io
+
+from .folder import Assignment, Course, Grade
+
+WORDS = {"right": "right", "wrong": "not yet", "empty": "empty", "missing": "missing", "open": "could not be judged",
+         "hand": "read by a person"}
+STYLE = ("body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#111;"
+         "background:#fff}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem;"
+         "border-bottom:1px solid #ccc;"
+         "vertical-align:top}@media(prefers-color-scheme:dark){body{color:#eee;background:#111}}")
+FORMATS = ("canvas", "moodle", "csv")
+
+
+def feedback(course: Course, assignment: Assignment, grade: Grade) -> str:
+    """A page that needs nothing else: points and hints, never an answer."""
+    points = grade.points(assignment)
+    waiting = grade.waiting(assignment)
+    rows = "".join(
+        f"<tr><td>{escape(label)}</td><td>{WORDS[grade.decisions.get(label, {}).get('state', 'missing')]}</td>"
+        f"<td>{'–' if label in waiting else f'{points[label]:g}'} of {most:g}</td>"
+        f"<td>{escape(grade.decisions.get(label, {}).get('text', ''))}</td></tr>"
+        for label, most in assignment.points.items())
+    notes = "".join(f"<li>{escape(note)}</li>" for note in grade.notes)
+    title = f"{escape(course.title)}: {escape(assignment.name)}"
+    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>{escape(grade.name)}"
+            f"{', handed in late' if grade.late else ''}. <strong>{sum(points.values()):g} of {assignment.most:g} "
+            f"points</strong>{f', {len(waiting)} still to be read' if waiting else ''}.</p>"
+            f"<table><tr><th>exercise</th><th>is</th><th>points</th><th>hint</th></tr>{rows}</table>"
+            f"{f'<ul>{notes}</ul>' if notes else ''}</html>\n")
+
+
+def table(course: Course, assignment: Assignment, grades: list[Grade], form: str) -> str:
+    """The points of all as CSV, in the columns that ``form`` imports."""
+    rows: list[list[object]]
+    if form == "canvas":
+        rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.name],
+                ["    Points Possible", "", "", "", "", f"{assignment.most:g}"]]
+        rows += [[g.name, g.number, "", "", "", f"{sum(g.points(assignment).values()):g}"] for g in grades]
+    elif form == "moodle":
+        rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
+        rows += [[f"Participant {g.number}", g.name, f"{sum(g.points(assignment).values()):g}", f"{assignment.most:g}",
+                  "; ".join(f"{label}: {WORDS[d['state']]}" for label, d in g.decisions.items())] for g in grades]
+    elif form == "csv":
+        labels = list(assignment.points)
+        rows = [["student", "number", *labels, "points", "of", "late", "to be read"]]
+        for g in grades:
+            points = g.points(assignment)
+            rows.append([g.name, g.number, *(f"{points[label]:g}" for label in labels), f"{sum(points.values()):g}",
+                         f"{assignment.most:g}", "late" if g.late else "", " ".join(g.waiting(assignment))])
+    else:
+        raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {form!r}")
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([[_harmless(str(cell)) for cell in row] for row in rows])
+    return out.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: names come from students."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

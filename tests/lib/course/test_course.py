@@ -1,0 +1,271 @@
+"""A course on disk: cells and what they need, frames, hand-ins of all kinds, points, tables. Without a room."""
+
+from datetime import datetime
+import io
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import ROOT
+from resnet_lib.__main__ import FAILED, FINISHED, main
+from resnet_lib.course import cells, command, report, submission, wire
+from resnet_lib.course.folder import Assignment, Course, CourseError, Grade
+from resnet_lib.course.submission import Chapter, SubmissionError
+
+
+@pytest.fixture(scope="module")
+def chapter():
+    return Chapter.load(ROOT / "chapters" / "residual_block.ipynb")
+
+
+@pytest.fixture
+def course(tmp_path):
+    found = Course.begin(tmp_path / "course", ROOT / "chapters", "Nets & more")
+    found.assign(Assignment("hw1", "fast", {"fast-2": 2.0, "fast-5": 3.0}, "2026-12-01T23:59"))
+    return found
+
+
+# --- cells
+
+
+@pytest.mark.parametrize("code, anew, changed, used", [
+    ("import torch.nn as nn, os.path", {"nn", "os"}, set(), set()),
+    ("a = b + 1\nd[k] = a", {"a"}, {"d"}, {"a", "b", "d", "k"}),
+    ("def f(x, y=z):\n    t = x + outer\n    return t", {"f"}, set(), {"z", "outer"}),
+    ("rows = [r for r in table if r]", {"rows"}, set(), {"table"}),
+    ("if on:\n    a = 1\nfor i in a: pass", set(), {"a", "i"}, {"on", "a"}),
+    ("net.training = False", set(), {"net"}, {"net"}),
+    ("class C(Base):\n    n = size\n    def f(self): return g(self)", {"C"}, set(), {"Base", "size", "g"}),
+    ("%run x", set(), set(), set()),
+])
+def test_names_of_a_cell(code, anew, changed, used):
+    assert cells.names_of(code) == (anew, changed, used)
+
+
+def test_only_the_cells_that_a_name_needs():
+    page = [("1", "x = 1"), ("2", "y = x"), ("3", "x = 2"), ("4", "d = {}"), ("5", "d['x'] = y"), ("6", "z = x + 1")]
+    assert cells.needed(page, {"z"}) == ["3", "6"]
+    assert cells.needed(page, {"d"}) == ["1", "2", "4", "5"]
+    assert cells.needed(page, {"nothing"}) == []
+
+
+@pytest.mark.slow
+def test_what_each_starter_needs_is_enough():
+    """The page's cells that the metadata of a notebook name, then the solution: no name is missing."""
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        chapter = Chapter.load(path)
+        for cell in chapter.cells:
+            about = cell["metadata"].get("resnet", {})
+            if about.get("role") != "starter":
+                continue
+            assert about["answer"] == cells.answer_of(cell["source"], about["exercise"])
+            made = set(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+            codes = [c["source"] for c in chapter.cells if c["id"] in about["needs"]]
+            for code in [*codes, chapter.starter(about["exercise"]), chapter.solution(about["exercise"])]:
+                anew, changed, used = cells.names_of(code)
+                assert used - anew - changed <= made | {"display"}, (about["exercise"], used - made)
+                made |= anew | changed
+
+
+# --- frames
+
+
+def test_values_arrive_as_they_were():
+    values = [None, True, 3, -2.5, float("inf"), "é", ..., 2 + 1j, [1, (2, [3])], {"a": [1], 2: None}, np.float32(1.5),
+              np.arange(6).reshape(2, 3), torch.arange(4.0), torch.ones(2, 3, dtype=torch.bfloat16), torch.empty(0, 4),
+              torch.tensor(True), torch.tensor(1 + 2j), torch.eye(3).t()[1:], torch.empty(2, device="meta")]
+    for value in values:
+        blobs: list[bytes] = []
+        stream = io.BytesIO()
+        wire.send(stream, {"v": wire.pack(value, blobs, lambda thing: {"k": "far", "id": 1})}, blobs)
+        stream.seek(0)
+        message, found = wire.receive(stream)
+        got = wire.unpack(message["v"], found, lambda far: far)
+        assert type(got) is type(value)
+        if isinstance(value, torch.Tensor):
+            assert got.shape == value.shape and got.dtype == value.dtype and got.device == value.device
+            assert value.is_meta or torch.equal(got, value)
+        elif isinstance(value, np.ndarray):
+            assert np.array_equal(got, value) and got.dtype == value.dtype
+        else:
+            assert got == value
+
+
+def test_what_does_not_travel_stays_and_deep_lists_are_refused():
+    deep = []
+    for _ in range(wire.MOST_DEPTH + 2):
+        deep = [deep]
+    with pytest.raises(wire.CannotCross, match="nested"):
+        wire.pack(deep, [], lambda thing: {})
+    with pytest.raises(wire.CannotCross, match="integer"):
+        wire.pack(1 << 5000, [], lambda thing: {})
+
+    class Odd(torch.Tensor):
+        pass
+
+    for thing in (object(), torch.nn.Linear(1, 1), np.array([object()]), torch.ones(1).as_subclass(Odd), {1}, print):
+        assert wire.pack(thing, [], lambda thing: {"k": "far", "id": 5}) == {"k": "far", "id": 5}
+
+
+@pytest.mark.parametrize("packed", [
+    {"k": "pickle"}, {}, None, 3, {"k": "plain", "v": [1]},
+    {"k": "tensor", "dtype": "float32", "shape": [2], "blob": 0},
+    {"k": "tensor", "dtype": "float32", "shape": [-1, 4], "blob": 0}, {"k": "tensor", "dtype": "object", "shape": [1],
+    "blob": 0}, {"k": "tensor", "dtype": "float32", "shape": [1], "blob": 9}, {"k": "list", "v": [{"k": "x"}]},
+    {"k": "dict", "v": [[{"k": "list", "v": []}, {"k": "plain", "v": 1}]]}, {"k": "array", "dtype": "float32",
+    "shape": [10**9, 10**9, 10**9], "blob": 0}, {"k": "meta", "shape": [10**30], "dtype": "float32"}])
+def test_a_frame_that_lies_is_refused(packed):
+    with pytest.raises(wire.WireError):
+        wire.unpack(packed, [b"1234"], lambda far: far)
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00{}", b"\x03\x00\x00\x00abc",
+                                 b"\x10\x00\x00\x00" + b'{"sizes": [-1]} ',
+                                 b"\x12\x00\x00\x00" + b'{"sizes": ["a"]}  '])
+def test_a_stream_of_something_else_is_refused(raw):
+    with pytest.raises(wire.WireError):
+        wire.receive(io.BytesIO(raw + b" " * 100))
+    with pytest.raises(EOFError):
+        wire.receive(io.BytesIO(raw[:2]))
+
+
+# --- hand-ins
+
+
+def hand_in(*sources) -> bytes:
+    return json.dumps({"cells": [{"cell_type": "code", "source": s, "metadata": {}, "outputs": []} for s in sources],
+                       "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def test_a_notebook_handed_in_as_it_was_given_answers_nothing(chapter):
+    """Its solutions stand in for nobody, with the metadata and without."""
+    for stripped in (False, True):
+        handed = [{**c, "metadata": {}} if stripped else c for c in chapter.cells]
+        found = submission.own(chapter, handed)
+        assert set(found.answers.values()) == {(-1, "")} and not found.steps and not found.notes
+
+
+def test_the_students_cells_and_what_they_take_from_the_page(chapter):
+    source = "%matplotlib inline\ndef backward(x, w1, w2, g):\n    return blocks\n\ncheck('residual-block-2', backward)"
+    found = submission.own(chapter, [{"cell_type": "code", "source": source, "metadata": {}, "id": "1"}])
+    assert found.answers == {"residual-block-2": (0, "backward")} and found.steps == [source.split("\n", 1)[1]]
+    assert len(found.notes) == 2 and "is missing" in found.notes[0]
+    assert any("import blocks" in code for code in submission.needs(chapter, found))
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"cells": [1]}', b'{"cells": [{"cell_type": "code"}]}',
+                                 b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_notebook_is_named(tmp_path, raw):
+    (tmp_path / "x.ipynb").write_bytes(raw)
+    with pytest.raises(SubmissionError, match=r"x\.ipynb is no notebook"):
+        submission.read(tmp_path / "x.ipynb")
+
+
+def test_hand_ins_as_canvas_and_moodle_name_them(course, tmp_path):
+    canvas = tmp_path / "submissions.zip"
+    with zipfile.ZipFile(canvas, "w") as archive:
+        for name, when in (("lovelaceada_LATE_4242_99_fast.ipynb", (2026, 12, 2, 8, 0, 0)),
+                           ("lovelaceada_4242_98_fast-1.ipynb", (2026, 11, 30, 8, 0, 0)),
+                           ("noetheremmy_17_97_my_fast.ipynb", (2026, 12, 1, 8, 0, 0)),
+                           ("readme.txt", (2026, 1, 1, 0, 0, 0))):
+            archive.writestr(zipfile.ZipInfo(name, when), hand_in(name))
+    moodle = tmp_path / "moodle.zip"
+    with zipfile.ZipFile(moodle, "w") as archive:
+        for name, day in (("Kurt Gödel_305_assignsubmission_file_/fast.ipynb", 3),
+                          ("../../evil_1_assignsubmission_file_/x.ipynb", 1)):
+            archive.writestr(zipfile.ZipInfo(name, (2026, 12, day, 8, 0, 0)), hand_in(name))
+    alone = tmp_path / "turing.ipynb"
+    alone.write_bytes(hand_in("t"))
+    os.utime(alone, (0, datetime(2026, 11, 1).timestamp()))
+    assert len(course.collect("hw1", [canvas, moodle, alone])) == 6
+    assert course.collect("hw1", [canvas, moodle, alone]) == []  # a second time there is nothing new
+    students = course.students("hw1")
+    assert students == ["Kurt-Gödel-305", "evil-1", "lovelaceada-4242", "noetheremmy-17", "turing"]
+    assert not (tmp_path / "evil-1").exists()
+    hw1 = course.assignment("hw1")
+    assert [course.counted(hw1, s)[1] for s in students] == [True, False, False, False, False]
+    counts = submission.read(course.counted(hw1, "lovelaceada-4242")[0])
+    assert counts[0]["source"] == "lovelaceada_4242_98_fast-1.ipynb"  # the last that was on time; the other is kept
+    with pytest.raises(CourseError, match="there is no"):
+        course.collect("hw1", [tmp_path / "nothing"])
+
+
+# --- grades and tables
+
+
+def decided(state: str, text: str = "") -> dict:
+    return {"state": state, "text": text, "answer": "def f(): ..." if state == "hand" else ""}
+
+
+def test_grading_goes_on_where_it_was_and_points_given_by_hand_stay(course, tmp_path, capsys):
+    for name in ("ada", "emmy"):
+        (tmp_path / f"{name}.ipynb").write_bytes(hand_in(name))
+    course.collect("hw1", [tmp_path / "ada.ipynb", tmp_path / "emmy.ipynb"])
+    hw1 = course.assignment("hw1")
+    ada, emmy = course.open_grades(hw1)
+    ada.decisions = {"fast-2": decided("hand", "A class."), "fast-5": decided("right", "Right.")}
+    course.keep(hw1, ada)
+    assert [g.student for g in course.open_grades(hw1)] == ["emmy"]
+    assert [g.student for g in course.open_grades(hw1, again=True)] == ["ada", "emmy"]
+    assert ada.waiting(hw1) == ["fast-2"] and ada.points(hw1) == {"fast-2": 0.0, "fast-5": 3.0}
+    folder = ["course", "-C", str(course.root)]
+    assert main([*folder, "grade", "hw1", "--set", "ada", "fast-2", "1.5"]) == FINISHED
+    assert main([*folder, "grade", "hw1", "--why", "ada"]) == FINISHED
+    said = capsys.readouterr().out
+    assert "fast-2: 1.5 of 2 (given by hand)" in said and "def f(): ..." in said and "fast-5: 3 of 3, right" in said
+    assert course.open_grades(hw1, again=True)[0].by_hand == {"fast-2": 1.5}
+    (tmp_path / "ada.ipynb").write_bytes(hand_in("ada, again"))
+    os.utime(tmp_path / "ada.ipynb", (0, datetime(2026, 12, 1, 9).timestamp()))
+    course.collect("hw1", [tmp_path / "ada.ipynb"])
+    if datetime.now() < datetime(2026, 12, 1, 9):  # else the first version is late
+        assert [(g.student, g.by_hand) for g in course.open_grades(hw1)] == [("ada", {}), ("emmy", {})]
+    assert main([*folder, "feedback", "hw1"]) == main([*folder, "export", "hw1", "--lms", "moodle"]) == FINISHED
+    assert main([*folder, "grade", "hw1", "--why", "nobody"]) == FAILED
+    assert main([*folder, "assign", "hw2", "fast", "--exercises", "9"]) == FAILED
+    assert "with a check there are fast-1" in capsys.readouterr().err
+
+
+def test_a_page_of_feedback_is_whole_and_harmless(course):
+    hw1 = course.assignment("hw1")
+    grade = Grade("a", '<script>alert("x")</script>', "7", "", "", True,
+                  {"fast-2": decided("wrong", "Not yet. <b>hint</b>"), "fast-5": decided("hand")}, ["fast-2 & more"])
+    page = report.feedback(course, hw1, grade)
+    assert "<script" not in page and "&lt;b&gt;hint" in page and "handed in late" in page and "0 of 5 points" in page
+    assert "http" not in page and "def f" not in page and "1 still to be read" in page
+
+
+def test_tables_for_canvas_moodle_and_spreadsheets(course):
+    hw1 = course.assignment("hw1")
+    grade = Grade("a", "=cmd|'/c calc'!A0", "7", "", "", False,
+                  {"fast-2": decided("right"), "fast-5": decided("empty")})
+    canvas, moodle, plain = (report.table(course, hw1, [grade], form).splitlines() for form in report.FORMATS)
+    assert canvas == ["Student,ID,SIS User ID,SIS Login ID,Section,hw1", "    Points Possible,,,,,5",
+                      "'=cmd|'/c calc'!A0,7,,,,2"]
+    assert moodle[1] == "Participant 7,'=cmd|'/c calc'!A0,2,5,fast-2: right; fast-5: empty"
+    assert plain[1] == "'=cmd|'/c calc'!A0,7,2,0,2,5,,"
+
+
+@pytest.mark.parametrize("words, said", [
+    (["-C", "{}", "grade", "hw9"], "there are: hw1"), (["-C", "{}/nowhere", "grade", "hw1"], "is no course"),
+    (["-C", "{}", "assign", "x", "fasts"], "unknown chapter 'fasts'"),
+    (["new", "{}/n", "--notebooks", "{}/no"], "no chapters"),
+    (["-C", "{}", "assign", "../x", "fast"], "letters, digits"),
+    (["-C", "{}", "assign", "x", "fast", "--due", "soon"], "such as"),
+    (["-C", "{}", "assign", "x", "fast", "--points", "1,2"], "one number of points")])
+def test_what_cannot_be_is_said_in_one_line(course, capsys, words, said):
+    assert main(["course", *(w.format(course.root) for w in words)]) == FAILED
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_the_answers_must_be_here_before_anything_is_run(monkeypatch, course):
+    def unknown(label):
+        raise ValueError(f"unknown exercise {label!r}")
+
+    monkeypatch.setattr(command.checks, "find", unknown)
+    with pytest.raises(ValueError, match="unknown exercise"):
+        list(command.judged(course.root / "chapters" / "fast.ipynb", ["fast-2"], [], 1))
