@@ -84,7 +84,8 @@ def command(bwrap: str, library: Path) -> list[str]:
         "PYTHONDONTWRITEBYTECODE": "1"}
     for name, value in environment.items():
         words += ["--setenv", name, value]
-    return [*words, "--remount-ro", "/", sys.executable, "-I", "/library/resnet_lib/course/room.py", "/library", json.dumps(LIMITS)]
+    program = [sys.executable, "-I", "/library/resnet_lib/course/room.py", "/library", json.dumps(LIMITS)]
+    return [*words, "--remount-ro", "/", *program]
 
 
 def start(bwrap: str, library: Path) -> subprocess.Popen:

@@ -2,7 +2,6 @@
 their honest answers are worth, change no file here, leave no process, and end in time."""
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -19,17 +18,14 @@ RIGHT = {"fast-2", "fast-5"}
 
 
 def has_room() -> bool:
-    """Whether this machine has bubblewrap; where a browser is demanded (CI), a room is too."""
+    """Whether bubblewrap is here and may make namespaces."""
     try:
-        sandbox.bubblewrap()
-        return True
+        return bool(sandbox.bubblewrap())
     except sandbox.SandboxError:
-        if os.environ.get("RESNET_LIB_REQUIRE_BROWSER"):
-            raise
         return False
 
 
-needs_room = pytest.mark.skipif(not has_room(), reason="no bubblewrap here")
+needs_room = pytest.mark.skipif(not has_room(), reason="no room can be made here (bubblewrap)")
 
 
 def cell(source: str) -> dict:
