@@ -25,5 +25,10 @@ ifdef TIER
 export RESNET_LIB_TIER := $(TIER)
 endif
 
+# make book EDITION=student: without solutions and answers, in _build/student
+ifdef EDITION
+export EDITION
+endif
+
 setup book test fast notebooks serve data clean help:
 	@"$(PYTHON)" tools/setup.py $(SETUP) $@ $(ARGS)

@@ -39,7 +39,8 @@ Make .venv if it is missing or out of date, then do one job in it.
 
     setup           make or complete .venv and stop
     book            build the site into _build/html (warnings are errors) and check it; with TIER=short (without make:
-                    RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU
+                    RESNET_LIB_TIER=short in the environment) full-size runs are trained live, where there is a GPU;
+                    with EDITION=student it is built without solutions and answers, in _build/student
     test            all tests, several at once (-n 0: one by one); arguments go to pytest
     fast            the tests that need neither a browser nor long runs
     notebooks       make chapters/*.ipynb from the chapters; --check says which are out of date
@@ -194,19 +195,20 @@ def environment() -> dict:
     return dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=path)
 
 
-def run(command: list) -> int:
+def run(command: list, extra: dict[str, str] | None = None) -> int:
     """Run a command in the repository; its exit status."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment(), check=False).returncode
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment() | (extra or {}),
+                          check=False).returncode
 
 
-def run_logged(command: list, log: Path, show) -> tuple[int, str]:
+def run_logged(command: list, log: Path, show, extra: dict | None = None) -> tuple[int, str]:
     """Run a command in the repository: (exit status, output). The output goes to ``log``, and of each line
     ``show(line)``, unless that is None, to the console."""
     log.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     with open(log, "w", encoding="utf-8") as file, subprocess.Popen(
-        [str(part) for part in command], cwd=ROOT, env=environment() | {"PYTHONUNBUFFERED": "1"}, text=True,
-        encoding="utf-8", errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [str(part) for part in command], cwd=ROOT, env=environment() | {"PYTHONUNBUFFERED": "1"} | (extra or {}),
+        text=True, encoding="utf-8", errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as child:
         for line in child.stdout:
             file.write(line)
@@ -310,24 +312,38 @@ def book_progress(line: str) -> str | None:
 
 
 def build_book(python: Path, arguments: list[str]) -> int:
-    """Build and check the site; the first failing step's exit status."""
-    start = time.time()
-    remove(BUILD / "html" / "reports")  # of cells that failed in an earlier build
+    """Build and check the site, of the edition that $EDITION names; the first failing step's exit status."""
+    edition = os.environ.get("EDITION", "")
+    if edition not in ("", "student"):
+        raise SetupError(f"EDITION must be student or be left out, got {edition!r}")
+    if not edition:
+        return build_site(python, arguments, ROOT, {})
+    root = BUILD / "student"
+    extra = {"PYTHONPATH": str(root), "RESNET_LIB_HOME": str(ROOT)}  # what is trained here serves both editions
+    status = run([python, ROOT / "tools" / "edition.py", root])
+    status = status or run([python, root / "tools" / "notebooks" / "generate.py"], extra)
+    return status or build_site(python, arguments, root, extra)
+
+
+def build_site(python: Path, arguments: list[str], root: Path, extra: dict[str, str]) -> int:
+    """Build and check the site of the book in ``root``."""
+    start, build = time.time(), root / "_build"
+    remove(build / "html" / "reports")  # of cells that failed in an earlier build
     code = "from jupyter_book.cli.main import main; main()"
-    log = BUILD / "book.log"
-    command = [python, "-c", code, "build", "-W", "-n", "--keep-going", *arguments, "."]
-    status, _ = run_logged(command, log, book_progress)
+    log = build / "book.log"
+    command = [python, "-c", code, "build", "-W", "-n", "--keep-going", *arguments, root]
+    status, _ = run_logged(command, log, book_progress, extra)
     if status:
         # Sphinx would not repeat the warnings of pages it has read: without this, a second try passes.
-        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-        reports = sorted((BUILD / "html" / "reports").rglob("*.log"))
+        shutil.rmtree(build / ".doctrees", ignore_errors=True)
+        reports = sorted((build / "html" / "reports").rglob("*.log"))
         say(f"error: the book was not built: its warnings and errors stand above, all that was said in {log}")
         for report in reports:
             say(f"a cell failed, see {report}")
         return status
-    status = run([python, ROOT / "tools" / "web" / "check_site.py", "--static"])
+    status = run([python, root / "tools" / "web" / "check_site.py", "--static"], extra)
     checks = "its checks failed, see above" if status else "checks passed"
-    say(f"{BUILD / 'html' / 'index.html'} built in {time.time() - start:.0f} s; {checks}")
+    say(f"{build / 'html' / 'index.html'} built in {time.time() - start:.0f} s; {checks}")
     return status
 
 

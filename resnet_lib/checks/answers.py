@@ -10,7 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 TEXT = {
     "right": "Right.", "wrong": "Not yet.", "empty": "Nothing here yet.",
-    "open": "Could not be judged here.",
+    "open": "Could not be judged here.", "recorded": "Recorded:",
     "no_hint": "This is not the expected answer.",
     "number_type": "Expected a number, got {got}.",
     "not_finite": "The answer is {got}, not a finite number.",

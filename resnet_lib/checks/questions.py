@@ -22,16 +22,17 @@ from .. import exercises
 from ..surroundings import SurroundingsError
 from ..wording import printable
 from . import limit
-from .answers import TEXT, Trouble
+from .answers import TEXT, Trouble, kind_of
 from .kinds import Number, Question, Tensor
 
-SIGNS = {"right": "✓", "wrong": "✗", "empty": "·", "open": "?"}
-PLAIN = {"right": "+", "wrong": "-", "empty": ".", "open": "?"}  # where the console has no such letters
+SIGNS = {"right": "✓", "wrong": "✗", "empty": "·", "open": "?", "recorded": "→"}
+PLAIN = {"right": "+", "wrong": "-", "empty": ".", "open": "?", "recorded": ">"}  # where the console lacks such letters
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `check` says: true if the answer is right. ``state`` is "right", "wrong", "empty" or "open" (not judged)."""
+    """What `check` says: true if the answer is right. ``state`` is "right", "wrong", "empty", "open" (not judged), or,
+    in an edition without answers, "recorded"."""
 
     state: str
     text: str
@@ -59,9 +60,12 @@ def check(label: str, answer: object = None) -> Verdict:
 
     An answer of ``...`` or None, and a function whose body is ``...``, is "nothing here yet".
     """
-    question = find(label)
+    recorded = label in exercises.RECORDED
+    question = None if recorded else find(label)
     if answer is ... or answer is None or _unwritten(answer):
         return Verdict("empty", TEXT["empty"])
+    if recorded:
+        return Verdict("recorded", f"{TEXT['recorded']} {kind_of(answer)}.")
     try:
         with limit.untouched():
             question = _resolved(question)
@@ -86,6 +90,8 @@ def find(label: str) -> Question:
     known = sorted(m.name for m in pkgutil.iter_modules(exercises.__path__))
     chapter, _, number = str(label).rpartition("-")
     slug = chapter.replace("-", "_")
+    if exercises.RECORDED:
+        raise ValueError(f"unknown exercise {label!r}; those with a check are {', '.join(exercises.RECORDED)}")
     if slug not in known or not number.isdigit():
         raise ValueError(f"unknown exercise {label!r}; a label is a chapter and a number, and the chapters with checks "
                          f"are {', '.join(name.replace('_', '-') for name in known)}")

@@ -316,14 +316,14 @@ def test_failed_book_forgets_the_pages_it_read(monkeypatch, built, capsys, statu
     reports.mkdir()
     (reports / "old.err.log").write_text("NameError")
 
-    def build(command):
+    def build(command, extra=None):
         if "build" in command and status:
             reports.mkdir()
             (reports / "a.err.log").write_text("NameError")
         return status if "build" in command else 0
 
     monkeypatch.setattr(setup, "run", build)
-    monkeypatch.setattr(setup, "run_logged", lambda command, log, show: (build(command), ""))
+    monkeypatch.setattr(setup, "run_logged", lambda command, log, show, extra: (build(command), ""))
     assert setup.build_book(Path("python"), []) == status
     assert (built / "_build/.doctrees").exists() == (status == 0)
     said = capsys.readouterr().out
@@ -331,7 +331,7 @@ def test_failed_book_forgets_the_pages_it_read(monkeypatch, built, capsys, statu
 
 
 def test_failed_site_check_fails_the_book(monkeypatch, built):
-    monkeypatch.setattr(setup, "run", lambda command: 5 if "--static" in command else 0)
+    monkeypatch.setattr(setup, "run", lambda command, extra: 5 if "--static" in command else 0)
     monkeypatch.setattr(setup, "run_logged", lambda *_: (0, ""))
     assert setup.build_book(Path("python"), []) == 5
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from book import ROOT, Book
 from translator import Cells, identified
 from first_cell import first_cell
-from parser import SourceError
+from parser import Solution, SourceError
 from words import TranslationError
 
 from resnet_lib import values
@@ -25,7 +25,7 @@ from resnet_lib.course import cells as course_cells
 NOTE = """> **This is a notebook of *{title}*.** Run its first cell first. A value that only a run can tell stands as
 > **⟨its name⟩** in the text, and a cell below prints it. The experiments run on the digits that come with scikit-learn
 > as long as the real pictures are not in `data/` beside this file; `%run -m resnet_lib data` fetches them. Figures say
-> what they used. Solutions are folded."""
+> what they used.{folded}"""
 
 
 class Fixed:
@@ -80,7 +80,8 @@ def version(root: Path = ROOT) -> str:
 def notebook(book: Book, name: str) -> dict:
     """The notebook of a chapter. SourceError, TranslationError or ValueProblem where it cannot be made."""
     page = book.pages[name]
-    made = Cells(book, name, Fixed(book.root), NOTE.format(title=book.config["title"]))
+    made = Cells(book, name, Fixed(book.root), NOTE.format(
+        title=book.config["title"], folded=" Solutions are folded." if any(page.walk(Solution)) else ""))
     for part in page.parts:
         made.add(part)
     cells = made.finish()
