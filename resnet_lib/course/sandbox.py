@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from ..files import home
+from ..files import home, shipped
 
 # of each process in the room; its folder is limited besides, and the judge limits the time
 LIMITS = {"RLIMIT_DATA": 3 << 30, "RLIMIT_FSIZE": 16 << 20, "RLIMIT_NOFILE": 256, "RLIMIT_CORE": 0}
@@ -44,6 +44,7 @@ def student_library(folder: Path) -> Path:
     package = Path(__file__).resolve().parent.parent
     target = folder / "library" / package.name
     shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__", "exercises", "recorded"))
+    (target / "recorded").mkdir()  # filled in the room
     (target / "exercises").mkdir()
     (target / "exercises" / "__init__.py").write_text('"""The answers are not in here."""\n', encoding="utf-8")
     return target.parent
@@ -76,9 +77,8 @@ def command(bwrap: str, library: Path) -> list[str]:
     for name in ("data", "_build/runs"):  # records and pictures: what the page shows, no answers
         if (home() / name).is_dir():
             words += ["--ro-bind", str(home() / name), f"/home/{name}"]
-    recorded = Path(__file__).resolve().parent.parent / "recorded"
-    if recorded.is_dir():
-        words += ["--ro-bind", str(recorded), "/library/resnet_lib/recorded"]
+    if shipped().is_dir():
+        words += ["--ro-bind", str(shipped()), "/library/resnet_lib/recorded"]
     environment = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR"), "/room") | {
         "PATH": "/usr/bin:/bin", "RESNET_LIB_HOME": "/home", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg",
         "PYTHONDONTWRITEBYTECODE": "1"}

@@ -243,6 +243,16 @@ def test_the_room_can_be_seen_in_the_list_of_processes(library):
         assert living(library) >= 4 and sandbox.inhabitants(room.process)[0] >= 4
 
 
+@needs_room
+@pytest.mark.slow
+def test_the_books_records_are_there_wherever_home_is(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
+    with grading.Room(sandbox.bubblewrap(), library, 60, 20) as room:
+        room.run("from resnet_lib import experiments\n"
+                 "found = len(experiments.find('degradation', 'short', 'plain-20'))")
+        assert room.value("found") == 3
+
+
 def test_the_students_library_has_no_answers(library):
     assert [p.name for p in (library / "resnet_lib" / "exercises").iterdir()] == ["__init__.py"]
     answers = json.dumps(sorted(p.name for p in library.rglob("*.py")))
