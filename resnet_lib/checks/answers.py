@@ -10,6 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 TEXT = {
     "right": "Right.", "wrong": "Not yet.", "empty": "Nothing here yet.",
+    "solution": "Right. This is the solution, no answer of yours.",
     "open": "Could not be judged here.", "recorded": "Recorded:",
     "no_hint": "This is not the expected answer.",
     "number_type": "Expected a number, got {got}.",

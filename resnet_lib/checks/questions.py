@@ -55,10 +55,11 @@ class Verdict:
                 f'margin: 0.4em 0">{SIGNS[self.state]} <strong>{escape(head)}</strong>{escape(rest)}</div>')
 
 
-def check(label: str, answer: object = None) -> Verdict:
+def check(label: str, answer: object = None, solution: bool = False) -> Verdict:
     """Whether ``answer`` answers the exercise ``label``. ValueError, with the valid labels, for an unknown one.
 
-    An answer of ``...`` or None, and a function whose body is ``...``, is "nothing here yet".
+    An answer of ``...`` or None, and a function whose body is ``...``, is "nothing here yet". ``solution``: it is the
+    book's own, and the verdict says so.
     """
     recorded = label in exercises.RECORDED
     question = None if recorded else find(label)
@@ -78,7 +79,9 @@ def check(label: str, answer: object = None) -> Verdict:
         return _open(TEXT["late" if result.seconds >= question.seconds else "slow"].format(
             seconds=question.seconds, wait=limit.PATIENCE * question.seconds))
     problem = _in_words(result.error) if result.error else result.value
-    return Verdict("right", TEXT["right"]) if problem is None else Verdict("wrong", f"{TEXT['wrong']} {problem}")
+    if problem is None:
+        return Verdict("right", TEXT["solution" if solution else "right"])
+    return Verdict("wrong", f"{TEXT['wrong']} {problem}")
 
 
 def _open(why: str) -> Verdict:

@@ -21,7 +21,7 @@ def main(library: str, limits: dict[str, int]) -> None:
     from resnet_lib.course import wire
 
     torch.set_num_threads(1)
-    checks.check = checks.questions.check = lambda label, answer=None: None  # in here nothing is judged
+    checks.check = checks.questions.check = lambda label, answer=None, solution=False: None  # in here nothing is judged
     for name, most in limits.items():
         resource.setrlimit(getattr(resource, name), (most, most))
     room = Room()

@@ -108,7 +108,8 @@ def test_what_counts_as_left_over(text):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_all_code_of_the_chapter_is_there_and_in_order(name):
     page = BOOK.pages[name]
-    codes = [text_of(c).strip() for c in committed(name)["cells"] if c["cell_type"] == "code"]
+    codes = [text_of(c).strip().replace(", solution=True)", ")") for c in committed(name)["cells"]
+             if c["cell_type"] == "code"]
     wanted = [c.code.strip() for c in page.walk(CodeCell)]
     assert [c for c in codes if c in set(wanted)] == wanted
     starters = [e.starter.code.strip() for e in page.walk(Exercise) if e.starter]
@@ -312,7 +313,7 @@ def test_exercises_become_headings_starters_cells_and_solutions_folds(made):
         ("code", 'from resnet_lib.checks import check\n\nanswer = ...\ncheck("one-1", answer)'),
         ("markdown", "#### Solution of exercise 1"),
         ("markdown", "It is one."),
-        ("code", 'answer = 1\ncheck("one-1", answer)'),
+        ("code", 'answer = 1\ncheck("one-1", answer, solution=True)'),
         ("markdown", '### Exercise 2\n\n<a id="one-2"></a>\n\nWhy? See [Exercise 1](#one-1).'),
         ("markdown", "<details>\n<summary>Solution of exercise 2</summary>\n\nBecause *so*.\n\n</details>"),
     ]
@@ -679,6 +680,7 @@ def test_a_notebook_runs_and_its_solutions_are_right(name, digits_home, tmp_path
         said = json.dumps(cell.outputs, ensure_ascii=False)
         if "✓" in said:
             right += re.findall(r"""^check\(\s*["']([\w-]+)["']""", cell.source, re.M)
+            assert "This is the solution" in said, "an untouched notebook claims that its reader is right"
         if solving and ("✗" in said or "· " in said and "check(" in cell.source):
             wrong.append(cell.source)
         assert "⟨" not in said, f"a value was not filled in: {cell.source}"

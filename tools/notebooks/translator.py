@@ -42,6 +42,21 @@ def names_in(code: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
 
 
+def not_the_readers(code: str) -> str:
+    """A solution's cell whose verdict says so: whoever runs a whole notebook has not answered anything."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)
+                 and isinstance(node.func, ast.Name) and node.func.id == "check"]
+    except SyntaxError:
+        return code
+    lines = code.splitlines(keepends=True)
+    for call in sorted(calls, key=lambda node: (node.end_lineno, node.end_col_offset), reverse=True):
+        line = lines[call.end_lineno - 1].encode()
+        lines[call.end_lineno - 1] = (line[:call.end_col_offset - 1] + b", solution=True"
+                                      + line[call.end_col_offset - 1:]).decode()
+    return "".join(lines)
+
+
 class Cells:
     """The cells of one chapter, in order, made by `add` and `finish`."""
 
@@ -118,7 +133,8 @@ class Cells:
         if isinstance(part, Markdown):
             self._blocks(part, hidden)
         elif isinstance(part, CodeCell):
-            self.code(part.code, part.tags, part.hidden or hidden)
+            code = not_the_readers(part.code) if self.mark.get("role") == "solution" else part.code
+            self.code(code, part.tags, part.hidden or hidden)
         elif isinstance(part, Exercise):
             self._exercise(part)
         elif isinstance(part, Solution):

@@ -35,6 +35,7 @@ def wrong(verdict, fragment, secret=None):
 def test_a_verdict_says_yes_no_or_nothing_yet_in_text_and_in_a_notebook(ask):
     right, no, empty = (ask(Number(7), a) for a in (7, 8, ...))
     assert bool(right) is True and repr(right) == str(right) == "✓ Right."
+    assert str(check("fast-5", 7, solution=True)) == "✓ Right. This is the solution, no answer of yours."
     assert bool(no) is False and repr(no).startswith("✗ Not yet. ")
     assert bool(empty) is False and repr(empty) == "· Nothing here yet."
     assert ask(Number(7), None).state == "empty"
