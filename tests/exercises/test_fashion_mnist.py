@@ -86,8 +86,7 @@ def test_the_function_as_it_is_given_has_both_faults():
         for x, y in batches:
             shares.append((net(x).argmax(1) == y).float().mean().item())
         return sum(shares) / len(shares)
-    assert "mean of the batches" in str(check("fashion-mnist-3", given)) or "Both faults" in str(
-        check("fashion-mnist-3", given))
+    assert "mean of the batches" in str(check("fashion-mnist-3", given))  # the other one is named when this is mended
 
 
 def test_the_layout_of_resnet_18_is_counted_by_the_same_rule():
