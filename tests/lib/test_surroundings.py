@@ -295,3 +295,19 @@ def test_what_the_code_inside_switches_on_ends_with_it():
         nn.modules.module.register_module_forward_hook(lambda *_: None)
         raise ZeroDivisionError
     assert everything() == before
+
+
+def test_a_setting_that_fails_leaves_none_of_the_others_changed(monkeypatch):
+    """Halfway through, with a reader's float64 already set aside."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        def refuse(_threads):
+            raise RuntimeError("no")
+
+        monkeypatch.setattr(torch, "set_num_threads", refuse)
+        with pytest.raises(RuntimeError, match="no"), standard(threads=torch.get_num_threads() + 1):
+            pass
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        monkeypatch.undo()
+        torch.set_default_dtype(torch.float32)
