@@ -11,7 +11,7 @@ from conftest import ROOT
 from resnet_lib.course import grading, sandbox
 from resnet_lib.course.submission import Chapter
 
-CELL = 2.0  # seconds, so that the tests do not take minutes
+CELL = 5.0  # seconds of the wall clock: short, and long enough for a busy machine
 HONEST = ['def intensity(channels, bytes_per_number):\n    return channels / bytes_per_number\n\n'
           'check("fast-2", intensity)', 'pairs_needed = 7\ncheck("fast-5", pairs_needed)']
 RIGHT = {"fast-2", "fast-5"}
@@ -61,7 +61,7 @@ def judge(chapter, library, monkeypatch, tmp_path):
     guard = tmp_path / "home" / "data" / "guard"
     guard.write_text("untouched")
 
-    def judged(*sources, labels=("fast-1", "fast-2", "fast-5", "fast-6"), whole=40.0):
+    def judged(*sources, labels=("fast-1", "fast-2", "fast-5", "fast-6"), whole=90.0):
         made = grading.Judge(chapter, list(labels), library, sandbox.bubblewrap(), whole, CELL)
         begin = time.monotonic()
         decisions, notes = made.grade([cell(source) for source in sources])
