@@ -104,6 +104,8 @@ def own(chapter: Chapter, notebook: list[dict]) -> Submission:
         source = _without_magics(cell["source"])
         if cell["cell_type"] != "code" or not source.strip() or _plain(cell["source"]) in known:
             continue
+        if role(cell) in ("solution", "setup"):  # of another edition of the book
+            continue
         labels = [label for label in chapter.exercises if cells.answer_of(source, label)]
         untouched = [label for label in labels if _plain(source) == starters[label]]
         if untouched:

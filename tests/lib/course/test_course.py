@@ -149,6 +149,12 @@ def test_a_notebook_handed_in_as_it_was_given_answers_nothing(chapter):
         assert set(found.answers.values()) == {(-1, "")} and not found.steps and not found.notes
 
 
+def test_solutions_of_an_older_edition_are_nobodys_answers(chapter):
+    handed = [{**c, "source": c["source"] + "\nolder = True"} if submission.role(c) == "solution" else c
+              for c in chapter.cells]
+    assert set(submission.own(chapter, handed).answers.values()) == {(-1, "")}
+
+
 def test_the_students_cells_and_what_they_take_from_the_page(chapter):
     source = "%matplotlib inline\ndef backward(x, w1, w2, g):\n    return blocks\n\ncheck('residual-block-2', backward)"
     found = submission.own(chapter, [{"cell_type": "code", "source": source, "metadata": {}, "id": "1"}])
