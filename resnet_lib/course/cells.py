@@ -17,7 +17,6 @@ def names_of(code: str) -> tuple[set[str], set[str], set[str]]:
     except SyntaxError:
         return set(), set(), set()
     top = {symbol.get_name(): symbol for symbol in table.get_symbols()}
-    used = {name for name, symbol in top.items() if symbol.is_referenced()} | _global_in(table)
     anew, changed = set(), set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -34,7 +33,8 @@ def names_of(code: str) -> tuple[set[str], set[str], set[str]]:
             if isinstance(node, ast.Name) and node.id in top:  # d[k] = … and o.a = … change what stands behind the name
                 changed.add(node.id)
     changed |= {name for name, symbol in top.items() if symbol.is_assigned() or symbol.is_imported()} - anew
-    return anew, changed, used
+    # what a function uses it finds when it is called, so whatever the cell itself has set by then
+    return anew, changed, {name for name, symbol in top.items() if symbol.is_referenced()} | _global_in(table) - anew
 
 
 def _global_in(table: symtable.SymbolTable) -> set[str]:

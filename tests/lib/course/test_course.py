@@ -40,6 +40,7 @@ def course(tmp_path):
     ("if on:\n    a = 1\nfor i in a: pass", set(), {"a", "i"}, {"on", "a"}),
     ("net.training = False", set(), {"net"}, {"net"}),
     ("class C(Base):\n    n = size\n    def f(self): return g(self)", {"C"}, set(), {"Base", "size", "g"}),
+    ("import math\ndef f(n): return math.log(n) + k", {"math", "f"}, set(), {"k"}),
     ("%run x", set(), set(), set()),
 ])
 def test_names_of_a_cell(code, anew, changed, used):
