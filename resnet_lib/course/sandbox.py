@@ -74,6 +74,7 @@ def command(bwrap: str, library: Path) -> list[str]:
         if place.startswith((sys.prefix, sys.base_prefix)) and Path(place, "resnet_lib").is_dir():
             words += ["--tmpfs", str(Path(place, "resnet_lib"))]
     words += ["--ro-bind", str(library), "/library"]
+    words += ["--size", str(FOLDER), "--tmpfs", "/home/_build"]  # estimates and the like
     for name in ("data", "_build/runs"):  # records and pictures: what the page shows, no answers
         if (home() / name).is_dir():
             words += ["--ro-bind", str(home() / name), f"/home/{name}"]
