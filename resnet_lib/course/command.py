@@ -7,7 +7,6 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 import json
-import os
 import tempfile
 
 from .. import checks
@@ -159,10 +158,15 @@ def _by_hand(course: Course, assignment: Assignment, student: str, label: str, p
     return FINISHED
 
 
-def _feedback(args) -> int:
+def _decided(args) -> tuple[Course, Assignment, list[Grade]]:
+    """The course, an assignment of it, and the grades that there are."""
     course = Course(args.folder)
     assignment = course.assignment(args.name)
-    grades = [g for s in course.students(args.name) if (g := course.grade(assignment, s))]
+    return course, assignment, [g for s in course.students(args.name) if (g := course.grade(assignment, s))]
+
+
+def _feedback(args) -> int:
+    course, assignment, grades = _decided(args)
     folder = course.root / "feedback" / args.name
     folder.mkdir(parents=True, exist_ok=True)
     for grade in grades:
@@ -173,9 +177,7 @@ def _feedback(args) -> int:
 
 
 def _export(args) -> int:
-    course = Course(args.folder)
-    assignment = course.assignment(args.name)
-    grades = [g for s in course.students(args.name) if (g := course.grade(assignment, s))]
+    course, assignment, grades = _decided(args)
     path = course.root / f"{args.name}-{args.lms}.csv"
     text = report.table(course, assignment, grades, args.lms)
     write_atomically(path, lambda file: file.write(text.encode("utf-8-sig" if args.lms == "csv" else "utf-8")))
@@ -238,7 +240,6 @@ def judged(chapter: Path, labels: list[str], work: list[tuple[Grade, Path]], job
 
 
 def _begin(chapter: Path, labels: list[str], library: Path, bwrap: str) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
     from .grading import Judge
