@@ -18,6 +18,11 @@ PRECISIONS = ("float32", "tf32", "bf16")
 BF16_CAPABILITY = 8  # the first CUDA capability with bf16 arithmetic
 
 
+def modern_gpu() -> bool:
+    """Whether the GPU computes in bf16 and TF32; there has to be one."""
+    return torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that changes the result of a run. The defaults are He15 §4.2 for CIFAR-10."""
@@ -123,7 +128,7 @@ class Execution:
         if cls(device=device).resolve().type == "cpu":
             return cls(device="cpu", threads=1, workers=0, precision="bf16" if native_bf16() else "float32",
                        compile=has_compiler())
-        modern = torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
+        modern = modern_gpu()
         # without bf16 units (a T4, say) float32 is slower in channels_last: pytorch#50036, #44943
         return cls(device="cuda", precision="bf16" if modern else "float32", channels_last=modern, fused=True,
                    graphs=True, autotune=True, interleave=4)
@@ -148,7 +153,7 @@ class Execution:
             wanted = {"graphs": self.graphs, "autotune": self.autotune, "precision tf32": self.precision == "tf32"}
             for name in (n for n, w in wanted.items() if w):
                 raise ValueError(f"{name} needs a CUDA GPU, and this run is on the CPU; leave it out")
-        elif self.precision == "bf16" and torch.cuda.get_device_capability()[0] < BF16_CAPABILITY:
+        elif self.precision == "bf16" and not modern_gpu():
             way = advice("--precision float32", "precision 'float32'")
             raise ValueError(f"precision bf16 needs a GPU of CUDA capability {BF16_CAPABILITY}.0 or more: "
                              f"{torch.cuda.get_device_name()} would emulate it and crawl; use {way}")

@@ -8,7 +8,7 @@ import torch
 
 from .. import data, experiments, nets, timing
 from ..machine import cores
-from ..recipe import BF16_CAPABILITY, Execution, Recipe
+from ..recipe import Execution, Recipe, modern_gpu
 from ..train import Run
 from .baselines import D2L, Loop, choose_workers
 
@@ -41,7 +41,7 @@ class Case:
 
     def contenders(self, device: str) -> tuple[str, ...]:
         """The keys that are measured on this kind of device unless others are asked for."""
-        return self.peers + tuple(k for k in self.ladder[device] if k != "bf16" or device == "cpu" or modern())
+        return self.peers + tuple(k for k in self.ladder[device] if k != "bf16" or device == "cpu" or modern_gpu())
 
     def declared(self) -> tuple[experiments.Experiment, experiments.Tier]:
         """The experiment and tier that the run belongs to."""
@@ -75,11 +75,6 @@ CASES = {
 }
 
 
-def modern() -> bool:
-    """Whether the GPU computes in bf16 and TF32."""
-    return torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
-
-
 def pictures(case: Case) -> tuple[data.ImageSet, str]:
     """The run's pictures before resizing, in whole batches, and what they are: its set, or random ones."""
     experiment, tier = case.declared()
@@ -105,7 +100,7 @@ def _random(name: str, tier: experiments.Tier) -> data.ImageSet:
 def execution_of(key: str, device: str, threads: int | None = None) -> Execution:
     """The execution that a contender's key stands for; each rung of the ladder changes one thing."""
     cuda = device == "cuda"
-    new = cuda and modern()
+    new = cuda and modern_gpu()
     if key in PEERS:
         tuned = {"channels_last": True, "compile": True, "autotune": cuda, "precision": "bf16" if new else "float32"}
         return Execution(device, threads=threads, **(tuned if key == "strong" else {"channels_last": False}))
@@ -147,7 +142,7 @@ class Contender:
         seconds += timing.seconds_of(lambda: repeat(warmup), device)
         self.measure: Callable[[int], float] = lambda steps: timing.seconds_of(lambda: repeat(steps), device) / steps
         precision = execution.precision
-        if peer and device == "cuda" and precision == "float32" and modern():
+        if peer and device == "cuda" and precision == "float32" and modern_gpu():
             precision = "tf32"
         settings = {k: v for k, v in asdict(execution).items()
                     if k in ("channels_last", "fused", "compile", "graphs", "autotune")}

@@ -13,14 +13,14 @@ import torch
 from conftest import toy_images
 from resnet_lib import data, nets
 from resnet_lib.machine import is_out_of_memory
-from resnet_lib.recipe import BF16_CAPABILITY, Execution, Recipe
+from resnet_lib.recipe import Execution, Recipe, modern_gpu
 from resnet_lib.train import Run
 from resnet_lib.train.update import EAGER_FIRST, Graphs
 
 PLAIN = Execution(device="cpu", threads=1, channels_last=False)
 CUDA = Execution(device="cuda", channels_last=False)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-HAS_BF16 = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= BF16_CAPABILITY
+HAS_BF16 = torch.cuda.is_available() and modern_gpu()
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="no CUDA GPU with bf16 and TF32 here")
 RECIPE = Recipe(steps=12, batch=32, drops=(5, 9), lr=0.05, eval_every=4)
 
