@@ -51,6 +51,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
                      help="go on from the checkpoints in _build/runs, or from this file")
     run.add_argument("--record", action="store_true", help="also copy the finished records to data/runs")
     run.add_argument("--record-unfinished", action="store_true", help="and what the others have reached so far")
+    run.add_argument("--hand-over", action="store_true",
+                     help="and their checkpoints, from which the queue of another machine goes on")
     options.add_execution(run)
     queue = commands.add_parser("queue", help="train and record what is missing of the tiers short and paper, in order",
                                 epilog=f"Goes on from checkpoints. Exit status: {FINISHED} all is recorded, "
@@ -157,14 +159,16 @@ def _run(args) -> int:
     for job in wanted:
         record = by_id.get(job.recipe_id)
         if record is None:
-            if args.record_unfinished and job.recipe is not None:
+            if (args.record_unfinished or args.hand_over) and job.recipe is not None:
                 _record_unfinished(job)
+                if args.hand_over and (path := queue.hand_over(job)):
+                    print(f"  handed over in {path}")
             continue
         error = record.final.get("train_error")
         numbers = "" if error is None else (f"  train error {100 * error:5.1f} %  test error "
                                             f"{100 * record.final['test_error']:5.1f} %")
         print(f"{record.variant}-s{record.seed}{numbers}  {record.recipe_id[:8]}  {duration(record.seconds)}")
-        if args.record or args.record_unfinished:
+        if args.record or args.record_unfinished or args.hand_over:
             queue.record(job)
             print(f"  recorded in {job.recorded()}")
     missing = len(wanted) - len(found)

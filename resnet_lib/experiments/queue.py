@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 import re
 
 from .. import data, experiments, records
-from ..files import recorded
+from ..files import recorded, write_atomically
 from ..recipe import Execution
 from ..train import read_checkpoint
 from . import weights
@@ -118,8 +119,9 @@ def _left(item: Item, tell) -> Left | None:
 
 
 def checkpoint(job: Job) -> dict | None:
-    """The state in which a run was left here; None where there is none. ValueError for a damaged file."""
-    path = job.live("ckpt")
+    """The state in which a run was left, here or handed over; None where there is none. ValueError for a damaged
+    file."""
+    path = job.checkpoint()
     return read_checkpoint(path) if path.exists() else None
 
 
@@ -144,7 +146,17 @@ def record(job: Job) -> records.Record | None:
     if found is not None and found.live:
         weights.store(found, job.live("pt"))
         records.store(found)
+        job.handed_over().unlink(missing_ok=True)
     return found
+
+
+def hand_over(job: Job) -> Path | None:
+    """Copy the checkpoint of a stopped run to data/runs, from where any machine's queue goes on; None without one."""
+    if not job.live("ckpt").exists():
+        return None
+    content = job.live("ckpt").read_bytes()
+    write_atomically(job.handed_over(), lambda file: file.write(content))
+    return job.handed_over()
 
 
 def executions(choose: Callable[[Execution], Execution]) -> dict[tuple[str, str], Execution]:

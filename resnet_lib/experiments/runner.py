@@ -90,6 +90,15 @@ class Job:
         """Where this machine keeps the run: "json" the record, "ckpt" its checkpoint, "lock" its lock."""
         return records.live_root() / self.experiment / self.tier / f"{self.name}.{self.recipe_id[:8]}.{suffix}"
 
+    def handed_over(self) -> Path:
+        """Where a checkpoint is committed that another machine goes on from; its name holds the id, as the live one."""
+        return records.recorded_root() / self.experiment / self.tier / self.live("ckpt").name
+
+    def checkpoint(self) -> Path:
+        """The checkpoint to go on from: this machine's, else one handed over; it need not be there."""
+        here, handed = self.live("ckpt"), self.handed_over()
+        return handed if handed.exists() and not here.exists() else here
+
 
 def find_record(job: Job) -> records.Record | None:
     """The record with the job's id, from this machine's runs or the committed ones; None if there is none.
@@ -225,8 +234,8 @@ def _steps(job, execution, resume, deadline, progress, stopped) -> Generator[str
         run = _run(job, execution)
     if run.recipe_id != job.recipe_id:
         raise RunError(f"{job.name}: data/ has changed since the run was asked for; run the same command again")
-    source = resume if isinstance(resume, Path) else checkpoint
-    if resume and (source.exists() or source != checkpoint):
+    source = resume if isinstance(resume, Path) else job.checkpoint()
+    if resume and (source.exists() or isinstance(resume, Path)):
         run.load(source)
         progress(run.at * job.recipe.batch)
     saved, begun = time(), run.at

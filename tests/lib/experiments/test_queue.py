@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import shlex
+import shutil
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from resnet_lib.experiments.declare import Tier, Variant
 from resnet_lib.experiments.reference import DEGRADATION
 from resnet_lib.identity import run_id
 from resnet_lib.recipe import Execution, Recipe
-from resnet_lib.train import Run
+from resnet_lib.train import Run, read_checkpoint
 from resnet_lib.wording import duration
 from conftest import toy_images
 
@@ -327,6 +328,32 @@ def test_a_run_that_moves_as_one_file_ends_with_equal_rows(small, tmp_path, monk
     record = records.read(recorded())
     assert str(recorded()).startswith(str(tmp_path / "another machine"))
     assert record.rows == expected and [s["from_step"] for s in record.segments] == [0, 1]
+
+
+def test_a_run_that_is_handed_over_is_gone_on_with_elsewhere(small, tmp_path, monkeypatch, capsys):
+    expected = by_hand()[0]
+    assert main([*PLAIN, "--budget", "0", "--hand-over"]) == UNFINISHED  # before the first row: nothing to show yet
+    assert main([*PLAIN, "--budget", "0", "--hand-over", "--resume"]) == UNFINISHED
+    job = experiments.job("degradation", "paper", "plain-20", 0)
+    assert str(job.handed_over()) in capsys.readouterr().out and recorded(suffix=".unfinished.json").exists()
+    other = tmp_path / "another machine"
+    shutil.copytree(records.recorded_root(), other / "data" / "runs")
+    monkeypatch.setenv("RESNET_LIB_HOME", str(other))
+    assert not job.live("ckpt").exists() and job.handed_over().is_relative_to(other)
+    assert queue.missing([[queue.Item("degradation", "paper", "plain-20", 0)]], print)[0][0].state == "step 2 of 6"
+    assert main(["queue", "--only", "plain-20-s0", "--threads", "1"]) == FINISHED
+    record = records.read(recorded())
+    assert record.rows == expected and [s["from_step"] for s in record.segments] == [0, 1, 2]
+    assert not job.handed_over().exists() and not recorded(suffix=".unfinished.json").exists()
+
+
+def test_what_is_handed_over_belongs_to_a_declared_run_that_is_not_finished():
+    for path in records.recorded_root().rglob("*.ckpt"):
+        record = records.read(path.with_name(path.name.split(".")[0] + records.UNFINISHED))
+        job = experiments.job(record.experiment, record.tier, record.variant, record.seed)
+        state = read_checkpoint(path)
+        assert path == job.handed_over() and state["recipe_id"] == job.recipe_id == record.recipe_id
+        assert state["rows"] == record.rows and state["at"] >= record.steps and path.stat().st_size < 16e6
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "--missing"], PLAIN, ["queue", "--only", "plain-20-s0"]])
