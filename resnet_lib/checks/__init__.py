@@ -2,7 +2,7 @@
 
 from .answers import as_number, difference
 from .kinds import Class, Function, Module, Number, Question, Tensor
-from .questions import Verdict, check, find
+from .questions import Verdict, check, find, hold
 
 __all__ = ["Class", "Function", "Module", "Number", "Question", "Tensor", "Verdict", "as_number", "check",
-           "difference", "find"]
+           "difference", "find", "hold"]

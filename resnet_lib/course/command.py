@@ -2,21 +2,17 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
-import json
-import tempfile
 
-from .. import checks
+from .. import records
 from ..files import write_atomically
-from . import report, sandbox
-from .folder import Assignment, Course, CourseError, Grade
-from .submission import Chapter, SubmissionError
+from . import handout, report, runs, sandbox, selftest
+from .folder import Assignment, Course, CourseError, Grade, key_of
+from .pool import PREFIX, label_of
+from .several import MISSING, Work, judged
+from .submission import SubmissionError
 
 FINISHED, FAILED = 0, 2
-_kept: dict = {}  # a worker's judge
 
 
 def main_arguments(parser: ArgumentParser) -> None:
@@ -38,8 +34,15 @@ def main_arguments(parser: ArgumentParser) -> None:
     assign.add_argument("name")
     assign.add_argument("chapter", help="such as residual_block")
     assign.add_argument("--exercises", help="numbers, as 1,2,5 (default: all that have a check)")
+    assign.add_argument("--pool", default="", metavar="ITEMS", help="and of the pool, as receptive-field,shortcut")
     assign.add_argument("--points", default="2", help="of each, or one for each, as 2,2,4 (default: 2)")
+    assign.add_argument("--runs", metavar="RUNS", help="what each student trains with a seed of the course's, for "
+                                                       "plot: as degradation/quick/plain-56,residual-56")
     assign.add_argument("--due", help="local time, as 2026-12-01T23:59")
+    hand = job("handout", "the chapter without solutions, and with each student's own numbers", _handout)
+    hand.add_argument("name")
+    hand.add_argument("roster", nargs="?", type=Path, help="a table number,name (default: the last one; none: the same "
+                                                           "numbers for all)")
     collect = job("collect", "take hand-ins: files, folders, or the zips of Canvas and Moodle", _collect)
     collect.add_argument("name")
     collect.add_argument("sources", nargs="+", type=Path)
@@ -49,11 +52,21 @@ def main_arguments(parser: ArgumentParser) -> None:
     grade.add_argument("--again", action="store_true", help="what is graded already, too")
     grade.add_argument("--why", metavar="STUDENT", help="explain the decisions about one student, and do nothing")
     grade.add_argument("--set", nargs=3, metavar=("STUDENT", "LABEL", "POINTS"), help="points that you give by hand")
+    read = job("read", "what waits for your eyes: the code, and what the check said beside it", _read)
+    read.add_argument("name")
+    accept = job("accept", "count what the check said of code that you have read, and give its hints", _accept)
+    accept.add_argument("name")
+    accept.add_argument("--except", dest="but", nargs="+", default=[], metavar="STUDENT", help="not of these")
     back = job("feedback", "a page for each student: points and hints, no answers", _feedback)
     back.add_argument("name")
     export = job("export", "a table of points, to be imported", _export)
     export.add_argument("name")
     export.add_argument("--lms", choices=report.FORMATS, default="csv")
+    plot = job("plot", "the runs of all students as one figure, with its interval", _plot)
+    plot.add_argument("name")
+    plot.add_argument("--field", choices=runs.FIELDS, default="train_error")
+    plot.add_argument("--format", choices=("svg", "png"), default="svg")
+    job("pool", "whether each item of the pool works, and how many students have numbers of their own", _pool)
     test = job("selftest", "whether every solution is right here, and no starter", _selftest)
     test.add_argument("chapters", nargs="*", help="such as residual_block (default: all)")
     test.add_argument("--jobs", type=int, default=2)
@@ -80,7 +93,8 @@ def _assign(args) -> int:
         prefix = known[0].rpartition("-")[0]
         labels = [f"{prefix}-{number.strip()}" for number in args.exercises.split(",")]
     else:
-        labels = known
+        labels = list(known)
+    labels += [f"{PREFIX}{name.strip().removeprefix(PREFIX)}" for name in args.pool.split(",") if name.strip()]
     try:
         points = [float(text) for text in args.points.split(",")]
     except ValueError as error:
@@ -88,11 +102,40 @@ def _assign(args) -> int:
     points = points * len(labels) if len(points) == 1 else points
     if len(points) != len(labels) or min(points) < 0:
         raise CourseError(f"{len(labels)} exercises need one number of points, or {len(labels)}; got {args.points!r}")
-    assignment = Assignment(args.name, args.chapter, dict(zip(labels, points, strict=True)), args.due)
+    if args.runs:
+        runs.parts(args.runs)  # ValueError where there are no such runs
+    assignment = Assignment(args.name, args.chapter, dict(zip(labels, points, strict=True)), args.due, args.runs)
     course.assign(assignment)
     print(f"{args.name}: {', '.join(f'{label} ({most:g})' for label, most in assignment.points.items())}"
           f"{f', due {args.due}' if args.due else ''}")
     return FINISHED
+
+
+def _handout(args) -> int:
+    course = Course(args.folder)
+    assignment = course.assignment(args.name)
+    if args.roster:
+        course.set_roster(handout.read_roster(args.roster))
+    students = course.roster or {"": "everybody"}
+    folder = course.root / "handouts" / args.name
+    for number, name in students.items():
+        made, path = handout.notebook(course, assignment, number), folder / f"{key_of(name or 'student', number)}.ipynb"
+        write_atomically(path, lambda file, made=made: file.write(made))
+    print(f"{len(students)} notebooks in {folder}")
+    return FINISHED
+
+
+def _pool(args) -> int:
+    course = Course(args.folder)
+    students = list(course.roster) or [str(k) for k in range(40)]
+    well = True
+    for path in course.pool():
+        item = course.item(label_of(path))
+        problems = item.problems(course.key, students[:10])
+        well &= not problems
+        print(f"{item.label}: {item.distinct(course.key, students)} different sets of numbers for {len(students)} "
+              f"students; {'; '.join(problems) or 'the solution is right, the starter empty'}")
+    return FINISHED if well else FAILED
 
 
 def _collect(args) -> int:
@@ -111,13 +154,18 @@ def _grade(args) -> int:
         return _by_hand(course, assignment, *args.set)
     todo = course.open_grades(assignment, args.again)
     chapter = course.root / "chapters" / f"{assignment.chapter}.ipynb"
-    work = [(grade, course.root / grade.file) for grade in todo]
-    for grade in judged(chapter, list(assignment.points), work, args.jobs):
+    items = [course.item(label) for label in assignment.points if label.startswith(PREFIX)]
+    work = []
+    for grade in todo:
+        who = course.enrolled(grade)
+        numbers = {item.label: None if who is None else item.numbers(course.key, who) for item in items}
+        work.append(Work(grade, course.root / grade.file, numbers))
+    files = [path for path in course.pool() if label_of(path) in assignment.points]
+    for grade in judged(chapter, list(assignment.points), work, args.jobs, files):
         course.keep(assignment, grade)
         points, waiting = grade.points(assignment), grade.waiting(assignment)
         more = f", to be read: {', '.join(waiting)}" if waiting else ""
-        print(f"{grade.student:40} {sum(points.values()):g} of {assignment.most:g}{', late' * grade.late}{more}",
-              flush=True)
+        _tell(f"{grade.student:40} {sum(points.values()):g} of {assignment.most:g}{', late' * grade.late}{more}")
     print(f"{len(todo)} graded, {len(course.students(args.name)) - len(todo)} were graded before")
     return FINISHED
 
@@ -132,16 +180,16 @@ def _the_grade(course: Course, assignment: Assignment, student: str) -> Grade:
 
 def _explain(course: Course, assignment: Assignment, student: str) -> int:
     grade = _the_grade(course, assignment, student)
-    print(f"{grade.name}: {grade.file}{', late' if grade.late else ''}")
+    _tell(f"{grade.name}: {grade.file}{', late' if grade.late else ''}")
     points = grade.points(assignment)
     for label, most in assignment.points.items():
-        decision = grade.decisions.get(label, {"state": "missing", "text": "", "answer": ""})
+        decision = grade.decisions.get(label, MISSING)
         given = " (given by hand)" if label in grade.by_hand else ""
-        print(f"\n{label}: {points[label]:g} of {most:g}{given}, {report.WORDS[decision['state']]}. {decision['text']}")
+        _tell(f"\n{label}: {points[label]:g} of {most:g}{given}, {report.WORDS[decision['state']]}. {decision['text']}")
         if decision["answer"]:
-            print("\n".join(f"    {line}" for line in decision["answer"].splitlines()))
+            _tell(f"{_proposed(decision)}\n{_code(decision)}")
     for note in grade.notes:
-        print(f"\nnote: {note}")
+        _tell(f"\nnote: {note}")
     return FINISHED
 
 
@@ -155,6 +203,45 @@ def _by_hand(course: Course, assignment: Assignment, student: str, label: str, p
         raise CourseError(f"points are a number, got {points!r}") from error
     course.keep(assignment, grade)
     print(f"{student}, {label}: {grade.by_hand[label]:g} of {assignment.points[label]:g}")
+    return FINISHED
+
+
+def _tell(text: str) -> None:
+    """Print what may come from students: on a terminal, other characters than letters can do things."""
+    print("".join(c if c.isprintable() or c == "\n" else "�" for c in text), flush=True)
+
+
+def _code(decision: dict) -> str:
+    return "\n".join(f"    {line}" for line in decision["answer"].splitlines())
+
+
+def _read(args) -> int:
+    _, assignment, grades = _decided(args)
+    for grade in grades:
+        for label in grade.waiting(assignment):
+            decision = grade.decisions[label]
+            _tell(f"{grade.student}, {label}: {_proposed(decision) or decision['text']}\n{_code(decision)}\n")
+    return FINISHED
+
+
+def _proposed(decision: dict) -> str:
+    """What the check said beside the student's code, in words; "" where it was not asked or could not answer."""
+    said = decision.get("proposal")
+    return f"the check says: {' '.join(said['text'].split())}" if said else ""
+
+
+def _accept(args) -> int:
+    course, assignment, grades = _decided(args)
+    if unknown := [student for student in args.but if student not in [g.student for g in grades]]:
+        raise CourseError(f"nothing is decided about {', '.join(unknown)}")
+    counts = dict.fromkeys(report.WORDS, 0)
+    for grade in grades:
+        for label in grade.waiting(assignment):
+            if grade.student not in args.but and (said := grade.decisions[label].get("proposal")):
+                grade.decisions[label] |= said
+                counts[said["state"]] += 1
+                course.keep(assignment, grade)
+    print(", ".join(f"{n} {report.WORDS[state]}" for state, n in counts.items() if n) or "nothing to accept")
     return FINISHED
 
 
@@ -186,77 +273,22 @@ def _export(args) -> int:
     return FINISHED
 
 
+def _plot(args) -> int:
+    course = Course(args.folder)
+    assignment = course.assignment(args.name)
+    if not assignment.runs:
+        raise CourseError(f"{args.name} asks for no runs; say so with  course assign … --runs")
+    found = runs.result(course.runs(args.name), *runs.parts(assignment.runs), args.field)
+    path = course.root / f"{args.name}-class.{args.format}"
+    runs.draw(found, path)
+    middle, low, high = found.interval()
+    print(f"{found.variants[1]} minus {found.variants[0]}, {args.field}: mean {middle:+.2f} points, 95 % interval "
+          f"{low:+.2f} to {high:+.2f}, {len(found.pairs)} students\n{records.provenance(found.found)}\n{path}")
+    for line in found.left_out:
+        print(f"left out: {line}")
+    return FINISHED
+
+
 def _selftest(args) -> int:
     """Hand in every solution, and every starter as it is."""
-    course = Course(args.folder)
-    well, counts = True, dict.fromkeys(report.WORDS, 0)
-    for name in args.chapters or course.chapters:
-        chapter = course.chapter(name)
-        handed_in = {"solution": [_cell(f"mine = True\n\n{chapter.solution(label)}") for label in chapter.exercises],
-                     "starter": [_cell(f"mine = True\n\n{chapter.starter(label)}") for label in chapter.exercises]}
-        with tempfile.TemporaryDirectory() as folder:
-            work = []
-            for kind, cells in handed_in.items():
-                path = Path(folder) / f"{kind}.ipynb"
-                write_atomically(path, lambda file, cells=cells: file.write(_notebook(cells)))
-                work.append((Grade(kind, kind, "", path.name, "", False), path))
-            for grade in judged(course.root / "chapters" / f"{name}.ipynb", chapter.exercises, work, args.jobs):
-                for label, decision in grade.decisions.items():
-                    state = decision["state"]
-                    good = state in ("right", "hand") if grade.student == "solution" else state not in ("right", "open")
-                    well &= good
-                    counts[state] += grade.student == "solution"
-                    if not good:
-                        print(f"FAILED {label}, the {grade.student} is {report.WORDS[state]}: {decision['text']}")
-        print(f"{name}: {len(chapter.exercises)} solutions and starters tried", flush=True)
-    print(", ".join(f"{n} {report.WORDS[state]}" for state, n in counts.items() if n)
-          + (": all is well" if well else ": something is wrong"))
-    return FINISHED if well else FAILED
-
-
-def _cell(source: str) -> dict:
-    return {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
-
-
-def _notebook(cells: list[dict]) -> bytes:
-    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
-
-
-# --- several at once: a check uses what belongs to a whole process, so each judge has one ------------------
-
-
-def judged(chapter: Path, labels: list[str], work: list[tuple[Grade, Path]], jobs: int):
-    """The grades with their decisions, as they come."""
-    for label in labels:
-        checks.find(label)  # ValueError here where the answers are missing
-    bwrap = sandbox.bubblewrap()
-    if not work:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        library = sandbox.student_library(Path(folder))
-        with ProcessPoolExecutor(min(max(jobs, 1), len(work)), get_context("spawn"), initializer=_begin,
-                                 initargs=(chapter, labels, library, bwrap)) as pool:
-            yield from pool.map(_one, work)
-
-
-def _begin(chapter: Path, labels: list[str], library: Path, bwrap: str) -> None:
-    import torch
-
-    from .grading import Judge
-
-    torch.set_num_threads(1)
-    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, bwrap)
-
-
-def _one(work: tuple[Grade, Path]) -> Grade:
-    from .submission import read
-
-    grade, path = work
-    try:
-        decisions, grade.notes = _kept["judge"].grade(read(path))
-    except SubmissionError as error:
-        decisions, grade.notes = {}, [str(error)]
-    grade.decisions = {label: asdict(decision) for label, decision in decisions.items()}
-    for label in _kept["judge"].labels:
-        grade.decisions.setdefault(label, {"state": "missing", "text": "", "answer": ""})
-    return grade
+    return FINISHED if selftest.passes(Course(args.folder), args.chapters, args.jobs) else FAILED

@@ -7,14 +7,17 @@ from pathlib import Path
 import hashlib
 import json
 import re
+import secrets
 import zipfile
 
 from ..files import write_atomically
+from .pool import PREFIX, Item, label_of, samples
 from .submission import MOST, Chapter, SubmissionError, read
 
 CANVAS = re.compile(r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)")
 MOODLE = re.compile(r"(?P<name>[^_/]+)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+TAKEN = (".ipynb", ".json")
 STAMP = "%Y-%m-%dT%H-%M-%S"
 
 
@@ -24,12 +27,14 @@ class CourseError(ValueError):
 
 @dataclass(frozen=True)
 class Assignment:
-    """Some of a chapter's exercises, with points; ``due``: local time, as 2026-12-01T23:59, or None."""
+    """Some of a chapter's exercises, with points; ``due``: local time, as 2026-12-01T23:59, or None; ``runs``: what
+    each student trains for the class's result, as degradation/quick/plain-56,residual-56, or None."""
 
     name: str
     chapter: str
     points: dict[str, float]
     due: str | None = None
+    runs: str | None = None
 
     @property
     def most(self) -> float:
@@ -94,8 +99,45 @@ class Course:
         (root / "chapters").mkdir(parents=True, exist_ok=True)
         for path, _ in chapters:
             (root / "chapters" / path.name).write_bytes(path.read_bytes())
-        _write(root / "course.json", {"title": title})
+        _write(root / "course.json", {"title": title, "key": secrets.token_hex(16)})
+        write_atomically(root / ".gitignore", lambda file: file.write(b"*\n"))  # solutions, answers and names
+        for path in samples():
+            write_atomically(root / "pool" / path.name, lambda file, path=path: file.write(path.read_bytes()))
         return cls(root)
+
+    @property
+    def key(self) -> str:
+        """What the numbers of the pool are drawn with; it stays in the course."""
+        return json.loads((self.root / "course.json").read_text(encoding="utf-8"))["key"]
+
+    @property
+    def roster(self) -> dict[str, str]:
+        """Number -> name of each student; empty where there is none, and all have the same numbers."""
+        path = self.root / "roster.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def set_roster(self, roster: dict[str, str]) -> None:
+        """Write who is in the course."""
+        _write(self.root / "roster.json", roster)
+
+    def enrolled(self, grade: "Grade") -> str | None:
+        """The number in the roster of the one who handed in; None where it cannot be told, "" without a roster."""
+        roster = self.roster
+        first = re.split(r"[-_ ]", grade.name)[0]
+        named = [number for number, name in roster.items() if name.casefold() == grade.name.casefold()]
+        known = [number for number in (grade.number, grade.name, first) if number in roster] or named
+        return (known[0] if known else None) if roster else ""
+
+    def pool(self) -> list[Path]:
+        """The files of the pool's items."""
+        return sorted((self.root / "pool").glob("*.py"))
+
+    def item(self, label: str) -> Item:
+        """An item of the pool by its label."""
+        found = [path for path in self.pool() if label_of(path) == label]
+        if not found:
+            raise CourseError(f"the pool has no {label}; it has {', '.join(map(label_of, self.pool())) or 'no items'}")
+        return Item.load(found[0])
 
     @property
     def title(self) -> str:
@@ -120,7 +162,8 @@ class Course:
         if not NAME.fullmatch(assignment.name):
             raise CourseError(f"the name of an assignment has letters, digits, . _ and -, got {assignment.name!r}")
         known = self.chapter(assignment.chapter).exercises
-        if unknown := [label for label in assignment.points if label not in known]:
+        from_pool = [self.item(label).label for label in assignment.points if label.startswith(PREFIX)]
+        if unknown := [label for label in assignment.points if label not in [*known, *from_pool]]:
             raise CourseError(f"{assignment.chapter} has no {', '.join(unknown)}; with a check there are "
                               f"{', '.join(known)}")
         if assignment.due is not None:
@@ -141,15 +184,15 @@ class Course:
     # --- hand-ins
 
     def collect(self, assignment: str, sources: Iterable[Path]) -> list[str]:
-        """Take hand-ins from files, folders and zips, named as Canvas and Moodle name them or by the student; the
-        students that got a new version. Every version is kept."""
+        """Take hand-ins, notebooks and records of runs, from files, folders and zips, named as Canvas and Moodle name
+        them or by the student; the students that got a new version. Every version is kept."""
         self.assignment(assignment)
         new = []
         for inside, when, content in _found(sources):
             name, number = _student(inside)
-            key = re.sub(r"[^\w.-]+", "-", f"{name}-{number}" if number else name).strip("-.") or "unnamed"
+            key = key_of(name, number)
             folder = self.root / "collected" / assignment / key
-            target = folder / f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}.ipynb"
+            target = folder / f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}{Path(inside).suffix}"
             if target.exists():
                 continue
             folder.mkdir(parents=True, exist_ok=True)
@@ -162,9 +205,17 @@ class Course:
         """Those who have handed something in."""
         return sorted(p.parent.name for p in (self.root / "collected" / assignment).glob("*/student.json"))
 
-    def counted(self, assignment: Assignment, student: str) -> tuple[Path, bool]:
-        """The version that counts, the last that was on time, else the first; and whether it is late."""
+    def runs(self, assignment: str) -> list[tuple[str, Path]]:
+        """The records of runs that were handed in, with their students, the oldest first."""
+        found = (self.root / "collected" / assignment).glob("*/*.json")
+        return [(p.parent.name, p) for p in sorted(found, key=lambda p: p.name) if p.name != "student.json"]
+
+    def counted(self, assignment: Assignment, student: str) -> tuple[Path | None, bool]:
+        """The version that counts, the last that was on time, else the first; and whether it is late. None: there are
+        only records of runs."""
         versions = sorted((self.root / "collected" / assignment.name / student).glob("*.ipynb"))
+        if not versions:
+            return None, False
         on_time = [path for path in versions if not assignment.late(_when(path))]
         return (on_time[-1], False) if on_time else (versions[0], True)
 
@@ -187,6 +238,8 @@ class Course:
         found = []
         for student in self.students(assignment.name):
             path, late = self.counted(assignment, student)
+            if path is None:
+                continue
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             before = self.grade(assignment, student)
             if before and not again and before.digest == digest and set(assignment.points) <= set(before.decisions):
@@ -201,6 +254,11 @@ class Course:
         return read(self.root / grade.file)
 
 
+def key_of(name: str, number: str) -> str:
+    """What a student's files are called."""
+    return re.sub(r"[^\w.-]+", "-", f"{name}-{number}" if number else name).strip("-.") or "unnamed"
+
+
 def _write(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -212,17 +270,18 @@ def _when(path: Path) -> datetime:
 
 
 def _found(sources: Iterable[Path]) -> Iterator[tuple[str, datetime, bytes]]:
-    """Name, time and content of each notebook; a zip is read, never unpacked."""
+    """Name, time and content of each notebook and record; a zip is read, never unpacked."""
     for source in sources:
         if not source.exists():
             raise CourseError(f"there is no {source}")
         if source.is_dir():
             yield from ((str(p.relative_to(source)), datetime.fromtimestamp(p.stat().st_mtime), p.read_bytes())
-                        for p in sorted(source.rglob("*.ipynb")) if p.is_file() and p.stat().st_size <= MOST)
+                        for p in sorted(source.rglob("*")) if p.suffix in TAKEN and p.is_file()
+                        and p.stat().st_size <= MOST)
         elif zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as archive:
                 for entry in archive.infolist():
-                    if entry.filename.endswith(".ipynb") and entry.file_size <= MOST:
+                    if entry.filename.endswith(TAKEN) and entry.file_size <= MOST:
                         with archive.open(entry) as file:
                             yield entry.filename, datetime(*entry.date_time), file.read(MOST + 1)
         else:

@@ -1,4 +1,5 @@
-"""Inside the room: run the student's cells and hand out, by name, what they made. There are no answers in here.
+"""Inside the room: run the student's cells and hand out, by name, what they made. There are no answers in here, unless
+the judge chose the library that has them, to hear what the book's check says of a net or a class.
 
 Run by path as a program of its own (sandbox.py), with the student's library on the way in ``sys.argv``. What arrives on
 standard input are frames of wire.py, and each gets one back; prints go nowhere.
@@ -21,10 +22,10 @@ def main(library: str, limits: dict[str, int]) -> None:
     from resnet_lib.course import wire
 
     torch.set_num_threads(1)
+    room = Room(checks.check)
     checks.check = checks.questions.check = lambda label, answer=None, solution=False: None  # in here nothing is judged
     for name, most in limits.items():
         resource.setrlimit(getattr(resource, name), (most, most))
-    room = Room()
     wire.send(frames_out, {"ready": True})
     while True:
         try:
@@ -50,7 +51,8 @@ def said(error: BaseException) -> str:
 class Room:
     """The student's names, and the objects that the judge holds a number of."""
 
-    def __init__(self):
+    def __init__(self, check):
+        self.check = check
         self.names = {"__name__": "__main__", "display": lambda *things, **options: None}
         self.kept: list[object] = []
 
@@ -63,7 +65,7 @@ class Room:
                 "name": str(getattr(thing, "__name__", type(thing).__name__))[:80]}
 
     def answer(self, message: dict, blobs, out: list[bytes]) -> dict:
-        """Do what the judge asks for: run a cell, give a name's value, call a kept thing."""
+        """Do what the judge asks for: run a cell, give a name's value, say what the check says, call a kept thing."""
         import random
 
         import numpy as np
@@ -77,6 +79,9 @@ class Room:
         if message["do"] == "value":
             torch.manual_seed(0), np.random.seed(0), random.seed(0)
             return {"value": wire.pack(eval(message["code"], self.names), out, self.keep)}
+        if message["do"] == "check":
+            verdict = self.check(message["label"], eval(message["code"], self.names))
+            return {"state": verdict.state, "text": verdict.text}
         args = [wire.unpack(part, blobs, lambda far: self.kept[far["id"]]) for part in message["args"]]
         words = {k: wire.unpack(part, blobs, lambda far: self.kept[far["id"]]) for k, part in message["words"].items()}
         value = self.kept[message["id"]](*args, **words)

@@ -42,11 +42,20 @@ def bubblewrap() -> str:
 def student_library(folder: Path) -> Path:
     """A copy of resnet_lib without the answers, below ``folder``; what goes onto the student's path."""
     package = Path(__file__).resolve().parent.parent
-    target = folder / "library" / package.name
+    target = folder / "without_answers" / package.name
     shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__", "exercises", "recorded"))
     (target / "recorded").mkdir()  # filled in the room
     (target / "exercises").mkdir()
     (target / "exercises" / "__init__.py").write_text('"""The answers are not in here."""\n', encoding="utf-8")
+    return target.parent
+
+
+def library_with_answers(folder: Path) -> Path:
+    """A copy of resnet_lib with the book's checks, below ``folder``, for what can only be judged beside its code."""
+    package = Path(__file__).resolve().parent.parent
+    target = folder / "with_answers" / package.name
+    shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__", "recorded"))
+    (target / "recorded").mkdir()  # filled in the room
     return target.parent
 
 

@@ -5,6 +5,7 @@ and delete cells. So the label in ``check("…", answer)`` is what counts, and t
 text.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 import ast
@@ -96,17 +97,19 @@ class Submission:
     notes: list[str] = field(default_factory=list)  # what the instructor and the student should know
 
 
-def own(chapter: Chapter, notebook: list[dict]) -> Submission:
-    """The student's part of a hand-in: the cells that are not the page's, with the starters filled in."""
+def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None = None) -> Submission:
+    """The student's part of a hand-in: the cells that are not the page's, with the starters filled in. ``pool``: the
+    starters of exercises that are not the chapter's, by label."""
     found, known = Submission(), chapter.known
     starters = {label: _plain(chapter.starter(label)) for label in chapter.exercises}
+    starters |= {label: _plain(code) for label, code in (pool or {}).items()}
     for cell in notebook:
         source = _without_magics(cell["source"])
         if cell["cell_type"] != "code" or not source.strip() or _plain(cell["source"]) in known:
             continue
         if role(cell) in ("solution", "setup"):  # of another edition of the book
             continue
-        labels = [label for label in chapter.exercises if cells.answer_of(source, label)]
+        labels = [label for label in starters if cells.answer_of(source, label)]
         untouched = [label for label in labels if _plain(source) == starters[label]]
         if untouched:
             found.answers.setdefault(untouched[0], (-1, ""))  # handed in as it was given
@@ -116,7 +119,7 @@ def own(chapter: Chapter, notebook: list[dict]) -> Submission:
                 found.notes.append(f"{label} is answered more than once; the last answer counts")
             found.answers[label] = (len(found.steps), cells.answer_of(source, label))
         found.steps.append(source)
-    found.notes += [f"{label} is missing: no cell says check(\"{label}\", …)" for label in chapter.exercises
+    found.notes += [f"{label} is missing: no cell says check(\"{label}\", …)" for label in starters
                     if label not in found.answers]
     return found
 

@@ -12,7 +12,7 @@ import torch
 
 from conftest import ROOT
 from resnet_lib.__main__ import FAILED, FINISHED, main
-from resnet_lib.course import cells, command, report, submission, wire
+from resnet_lib.course import cells, report, several, submission, wire
 from resnet_lib.course.folder import Assignment, Course, CourseError, Grade
 from resnet_lib.course.submission import Chapter, SubmissionError
 
@@ -273,6 +273,6 @@ def test_the_answers_must_be_here_before_anything_is_run(monkeypatch, course):
     def unknown(label):
         raise ValueError(f"unknown exercise {label!r}")
 
-    monkeypatch.setattr(command.checks, "find", unknown)
+    monkeypatch.setattr(several.checks, "find", unknown)
     with pytest.raises(ValueError, match="unknown exercise"):
-        list(command.judged(course.root / "chapters" / "fast.ipynb", ["fast-2"], [], 1))
+        list(several.judged(course.root / "chapters" / "fast.ipynb", ["fast-2"], [], 1))

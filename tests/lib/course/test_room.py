@@ -257,3 +257,72 @@ def test_the_students_library_has_no_answers(library):
     assert [p.name for p in (library / "resnet_lib" / "exercises").iterdir()] == ["__init__.py"]
     answers = json.dumps(sorted(p.name for p in library.rglob("*.py")))
     assert "room.py" in answers and "degradation.py" not in answers
+
+
+@needs_room
+@pytest.mark.slow
+def test_what_is_judged_beside_its_code_counts_when_a_person_has_read_it(tmp_path, capsys):
+    """A net that is right, one that is not, and code that answers in the check's place and gives an answer away."""
+    from resnet_lib.__main__ import FINISHED, main
+    from resnet_lib.course.folder import Course
+
+    assert main(["course", "new", str(tmp_path / "c"), "--notebooks", str(ROOT / "chapters")]) == FINISHED
+    course = Course(tmp_path / "c")
+    chapter = course.chapter("residual_block")
+    patched = ("import resnet_lib.exercises.residual_block as r\nsecret = open(r.__file__).read()[:300]\n"
+               "class Judge:\n    seconds = 8\n    def judge(self, answer): return %s\n"
+               "r.CHECKS['residual-block-1'] = Judge()\nimport torch\nclass Repaired(torch.nn.Module): pass\n"
+               "check('residual-block-1', Repaired)")
+    hand_ins = {"ada": chapter.solution("residual-block-1"), "emmy": chapter.starter("residual-block-1") + "\nmine = 1",
+                "liar": patched % "None", "thief": patched % "'\\x1b[31m<b>' + secret"}
+    for name, source in hand_ins.items():
+        cells = [{**cell(source if name == "emmy" else f"mine = 1\n{source}"), "outputs": [], "execution_count": None}]
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4,
+                                                            "nbformat_minor": 5}))
+    words = ["course", "-C", str(course.root)]
+    assert main([*words, "assign", "hw", "residual_block", "--exercises", "1"]) == FINISHED
+    assert main([*words, "collect", "hw", *(str(tmp_path / f"{name}.ipynb") for name in hand_ins)]) == FINISHED
+    assert main([*words, "grade", "hw", "--jobs", "1"]) == FINISHED
+
+    def points():
+        hw = course.assignment("hw")
+        return {name: sum(course.grade(hw, name).points(hw).values()) for name in hand_ins}
+
+    def pages():
+        assert main([*words, "feedback", "hw"]) == FINISHED
+        return {name: (course.root / "feedback" / "hw" / f"{name}.html").read_text() for name in hand_ins}
+
+    assert points() == dict.fromkeys(hand_ins, 0) and "Checks of the chapter" not in "".join(pages().values())
+    capsys.readouterr()
+    assert main([*words, "read", "hw"]) == FINISHED
+    said = capsys.readouterr().out
+    assert "ada, residual-block-1: the check says: Right." in said and "r.CHECKS['residual-block-1'] = Judge()" in said
+    assert "emmy, residual-block-1: the check says: Not yet." in said and "\x1b" not in said
+    assert main([*words, "accept", "hw", "--except", "liar", "thief"]) == FINISHED
+    assert points() == {"ada": 2, "emmy": 0, "liar": 0, "thief": 0}
+    after = pages()
+    assert "Not yet" in after["emmy"] and "Checks of the chapter" not in "".join(after.values())
+
+
+@needs_room
+@pytest.mark.slow
+def test_each_student_is_judged_by_numbers_of_their_own(tmp_path):
+    from resnet_lib.__main__ import FINISHED, main
+    from resnet_lib.course.folder import Course
+
+    assert main(["course", "new", str(tmp_path / "c"), "--notebooks", str(ROOT / "chapters")]) == FINISHED
+    course = Course(tmp_path / "c")
+    course.set_roster({"7": "Ada", "8": "Emmy"})
+    words = ["course", "-C", str(course.root)]
+    assert main([*words, "assign", "hw", "fast", "--exercises", "5", "--pool", "receptive-field,shortcut"]) == FINISHED
+    items = [course.item(label) for label in course.assignment("hw").points if label.startswith("pool-")]
+    own = [item.solution(item.numbers(course.key, "7")) for item in items]
+    for number in ("7", "8", "9"):  # all hand in what is right for 7
+        cells = [{**cell(source), "outputs": [], "execution_count": None} for source in (*own, HONEST[1])]
+        (tmp_path / f"{number}.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4,
+                                                              "nbformat_minor": 5}))
+        assert main([*words, "collect", "hw", str(tmp_path / f"{number}.ipynb")]) == FINISHED
+    assert main([*words, "grade", "hw", "--jobs", "1"]) == FINISHED
+    hw = course.assignment("hw")
+    states = {n: [d["state"] for _, d in sorted(course.grade(hw, n).decisions.items())] for n in ("7", "8", "9")}
+    assert states == {"7": ["right"] * 3, "8": ["right", "wrong", "wrong"], "9": ["right", "open", "open"]}

@@ -1,0 +1,70 @@
+"""Several hand-ins at once: a check uses what belongs to a whole process, so each judge has a process of its own."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+import tempfile
+
+from .. import checks
+from . import sandbox
+from .folder import Grade
+from .pool import PREFIX, Item
+from .submission import Chapter, SubmissionError, read
+
+MISSING = {"state": "missing", "text": "", "answer": "", "proposal": None}
+STRANGER = {**MISSING, "state": "open", "text": "Not in the roster, so it cannot be told which numbers were given."}
+_kept: dict = {}  # a worker's judge, and its items of the pool
+
+
+@dataclass(frozen=True)
+class Work:
+    """A hand-in to be judged; ``numbers``: label -> this student's numbers for an item of the pool, None for a
+    stranger."""
+
+    grade: Grade
+    path: Path
+    numbers: dict[str, dict | None] = field(default_factory=dict)
+
+
+def judged(chapter: Path, labels: list[str], work: Sequence[Work], jobs: int, items: Sequence[Path] = (),
+           ) -> Iterator[Grade]:
+    """The grades with their decisions, as they come. ``items``: the files of the pool that ``labels`` need."""
+    for label in labels:
+        if not label.startswith(PREFIX):
+            checks.find(label)  # ValueError here where the answers are missing
+    bwrap = sandbox.bubblewrap()
+    if not work:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        libraries = sandbox.student_library(Path(folder)), sandbox.library_with_answers(Path(folder))
+        with ProcessPoolExecutor(min(max(jobs, 1), len(work)), get_context("spawn"), initializer=_begin,
+                                 initargs=(chapter, labels, *libraries, bwrap, items)) as pool:
+            yield from pool.map(_one, work)
+
+
+def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, bwrap: str, items: Sequence[Path]) -> None:
+    import torch
+
+    from .grading import Judge
+
+    torch.set_num_threads(1)
+    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, bwrap, answers=answers)
+    _kept["items"] = {item.label: item for item in map(Item.load, items)}
+
+
+def _one(work: Work) -> Grade:
+    grade, judge = work.grade, _kept["judge"]
+    items = {label: _kept["items"][label] for label, numbers in work.numbers.items() if numbers is not None}
+    pool = {label: (item.starter(work.numbers[label]), item.question(work.numbers[label]))
+            for label, item in items.items()}
+    strangers = [label for label in work.numbers if label not in pool]
+    try:
+        decisions, grade.notes = judge.grade(read(work.path), pool, strangers)
+    except SubmissionError as error:
+        decisions, grade.notes = {}, [str(error)]
+    grade.decisions = {label: asdict(decision) for label, decision in decisions.items()}
+    for label in judge.labels:
+        grade.decisions.setdefault(label, STRANGER if label in strangers else MISSING)
+    return grade
