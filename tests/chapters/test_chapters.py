@@ -40,6 +40,22 @@ def test_exercises_are_numbered_solved_and_checked(name):
     assert exercise_faults(name, BOOK.pages[name], known_checks()) == []
 
 
+def test_the_page_for_instructors_lists_every_exercise_and_how_it_is_judged():
+    words = {"Number": "number", "Function": "function", "Tensor": "tensor", "Module": "net, beside its code",
+             "Class": "class, beside its code"}
+    listed = re.findall(r"^\| \{ref\}`([\w-]+)` \| (\w+) \| ([^|]+) \| (\d+) \|$",
+                        (ROOT / "pages" / "exercises.md").read_text(encoding="utf-8"), re.MULTILINE)
+    order = re.findall(r"file: (chapters/\w+\.md)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    labels = [label for name in order for label in re.findall(
+        r"\{exercise\}[^\n]*\n:label: (\S+)", (ROOT / name).read_text(encoding="utf-8"))]
+    assert [label for label, *_ in listed] == labels
+    checks = known_checks()
+    assert {label: by for label, _, by, _ in listed} == {
+        label: words[type(checks[label]).__name__] if label in checks else "you" for label in labels}
+    assert {task for _, task, *_ in listed} <= set(
+        "compute control derive estimate explore judge predict read repair write".split())
+
+
 def test_every_check_belongs_to_a_starter():
     """A check that no exercise asks for is dead code, or its exercise has lost its starter."""
     from parser import Exercise
