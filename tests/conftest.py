@@ -15,7 +15,7 @@ from filelock import FileLock
 import pytest
 import torch
 
-from resnet_lib import experiments, files
+from resnet_lib import data, experiments, files
 from resnet_lib.checks import check, questions
 from resnet_lib.data import ImageSet
 from resnet_lib.experiments.declare import Tier, Variant
@@ -51,6 +51,18 @@ def digits_home(tmp_path_factory, request):
         if not folder.exists():
             shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
     return folder
+
+
+NOTHING_HERE = not any(map(data.available, ("mnist", "fashion_mnist", "cifar10")))
+HERE = pytest.param("data that lie here", marks=pytest.mark.skipif(
+    NOTHING_HERE, reason="no data set lies here: that would be the digits once more"))
+
+
+@pytest.fixture
+def live_home(digits_home, monkeypatch):
+    """Where the book's quick runs lie: here, or where no data set lies, with those on the digits."""
+    if NOTHING_HERE:
+        monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from resnet_lib import experiments, plots
+from conftest import HERE
 
 SEEDS = (0, 1, 2)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["data that lie here", "digits"])
+@pytest.fixture(scope="module", params=[HERE, "digits"])
 def records(request, digits_home):
     """The twelve runs; those of the first kind are shared with the book through the run store."""
     with pytest.MonkeyPatch.context() as patch:

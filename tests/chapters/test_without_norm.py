@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from resnet_lib import experiments
+from conftest import HERE
 
 REMEDIES = ("zero", "skipinit", "sqrt", "fixup")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["data that lie here", "digits"])
+@pytest.mark.parametrize("where", [HERE, "digits"])
 def test_without_a_remedy_the_net_diverges_and_with_one_it_does_not(where, digits_home, monkeypatch):
     if where == "digits":
         monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))

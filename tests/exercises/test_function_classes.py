@@ -91,7 +91,7 @@ def test_faults_of_deepening(answer, hint):
 
 
 @pytest.mark.slow
-def test_reading_the_record():
+def test_reading_the_record(live_home):
     record = experiments.run("function_classes", "quick", (0,), ["plain-20-to-56"])[0]
     rows = {row["step"]: row for row in record.rows}
     rise = {f: 100 * (rows[120][f] - rows[96][f]) for f in ("train_error", "test_error")}

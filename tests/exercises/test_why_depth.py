@@ -70,7 +70,7 @@ def test_a_maximum_over_the_pixels_is_right_too():
 
 
 @pytest.mark.slow
-def test_the_seeds_are_counted_in_the_records():
+def test_the_seeds_are_counted_in_the_records(live_home):
     runs = experiments.run("depth_helps", "quick", (0, 1, 2), ["plain-8", "plain-20"])
     ends = {(r.variant, r.seed): r.final["test_error"] for r in runs}
     right = sum(ends["plain-20", s] < ends["plain-8", s] for s in range(3))

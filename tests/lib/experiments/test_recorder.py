@@ -18,7 +18,7 @@ from resnet_lib.train import Run
 from conftest import ROOT
 
 EXECUTION = Execution(device="cpu", threads=1, workers=2, checkpoint_every=0.3)
-RECIPE = Recipe(steps=1_200, batch=16, lr=0.05, drops=(), augment="none", eval_every=300)
+RECIPE = Recipe(steps=600, batch=16, lr=0.05, drops=(), augment="none", eval_every=150)
 NET = {"name": "cifar_resnet", "depth": 8, "width": 4, "in_channels": 1}
 SMALL = {"degradation": Experiment("degradation", "?", "digits", {"paper": Tier(
     {"plain-20": Variant({**NET, "residual": False}), "residual-20": Variant(NET)}, RECIPE, size=8, n_train=100,
@@ -89,12 +89,12 @@ def test_the_state_says_step_rate_and_time_left(small, monkeypatch):
     lefts = [left for group in queue.missing(queue.order(), print) for left in group]
     progress = recorder.Progress(lefts)
     first, second = (left.job.recipe_id for left in lefts)
-    progress.progress(first, 400 * 16)  # it goes on from step 400
+    progress.progress(first, 200 * 16)  # it goes on from step 200
     for _ in range(10):
         clock[0] += 30
-        progress.progress(first, 60 * 16)  # two steps a second
+        progress.progress(first, 30 * 16)  # a step a second
     text = recorder.state()
-    assert "degradation/paper/plain-20-s0 step 1,000 of 1,200, 2.00 steps/s, 1\u00a0min 40\u00a0s left" in text
+    assert "degradation/paper/plain-20-s0 step 500 of 600, 1.00 steps/s, 1\u00a0min 40\u00a0s left" in text
     assert "0 finished, 1 waiting" in text and "residual-20" not in text
     progress.progress(second, 16)
     progress.ended(lefts[1].job)
@@ -123,8 +123,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(small):
         record = records.read(recorded(variant))
         assert record.rows == rows and len(record.segments) >= 2
     before = recorded("plain-20").read_bytes()
-    recorder.start([])  # with nothing left to do
-    wait(lambda: not recorder.running())
+    assert main(["queue"]) == FINISHED  # with nothing left to do
     assert "0 waiting" in recorder.state() and recorded("plain-20").read_bytes() == before
 
 
