@@ -19,6 +19,7 @@ CONTAINERS = ("grid", "grid-item", "grid-item-card", "card", "tab-set", "tab-ite
               "pull-quote", "details")
 DROPPED = ("bibliography", "contents", "tableofcontents", "index")
 ON_THE_PAGE = "*(Here the page of the book has {}.)*"
+PAGE_ONLY = "<!-- page only -->"  # in raw HTML that only serves what stands beside it: a notebook leaves it out
 COLLAPSED = {"jp-MarkdownHeadingCollapsed": True, "heading_collapsed": True}
 
 
@@ -277,6 +278,8 @@ class Cells:
             return ""
         file = part.options.get("file")
         text = (self.book.root / self.name).parent.joinpath(file).read_text(encoding="utf-8") if file else part.body
+        if PAGE_ONLY in text:
+            return ""
         drawing = re.search(r"<svg\b.*</svg>", text, re.S)
         if not drawing:
             return ON_THE_PAGE.format("a part that a notebook cannot show")

@@ -14,6 +14,7 @@ from resnet_lib import values
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]`]|`[^`]*`|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)(?:\{[^}]*\})?")
 ATTRIBUTES = re.compile(r"(?:(?<=[\])*_])|^)\{[.#][\w .#=\"'%-]*\}", re.M)
+SPAN = re.compile(r"(?<![!\]])\[([^\[\]\n]*)\]\{[.#][^}\n]*\}")  # [text]{.class}
 LARGEST = 200_000  # bytes of a picture that goes into the notebook
 HTML = {"sub": "sub", "superscript": "sup", "sup": "sup", "subscript": "sub", "kbd": "kbd"}
 PLAIN = ("given", "guilabel", "samp", "index", "dfn")
@@ -46,7 +47,7 @@ class Words:
             if piece.kind == "role":
                 done.append(self._role(piece.name, piece.content, table))
             elif piece.kind == "text":
-                done.append(ATTRIBUTES.sub("", piece.source))
+                done.append(ATTRIBUTES.sub("", SPAN.sub(r"\1", piece.source)))
             elif piece.kind != "comment":
                 done.append(piece.source)
         return "".join(done)
