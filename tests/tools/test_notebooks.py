@@ -196,7 +196,7 @@ def sources(cells):
         ("`{val}` stays, {math}`x^2`, {sub}`2`, {given}`7 %`", "`{val}` stays, $x^2$, <sub>2</sub>, 7 %"),
         ("a {val}`known/paper/x:y` b", "a 5.0 % b"),
         ("a <!-- {val}`x` --> b", "a  b"),
-        ("[text]{.red} *it*{#a .b}", "[text] *it*"),
+        ("[text]{.red} *it*{#a .b}", "text *it*"),
         ("$$ a $$ (eq-a)\n\n{eq}`eq-a`", "$$ a \\tag{1} $$\n\n(1)"),
         ("$$\na\n= b\n$$", "$$\na\n= b\n$$"),
         ("```{math}\n:label: m-1\na = b\n```\n\n{eq}`m-1`", "$$ a = b \\tag{1} $$\n\n(1)"),
@@ -215,6 +215,7 @@ def sources(cells):
         ),
         ("```{raw} latex\n\\x\n```\n\nt", "t"),
         ("```{raw} html\n<b>x</b>\n```", "*(Here the page of the book has a part that a notebook cannot show.)*"),
+        ("```{raw} html\n<!-- page only -->\n<b>x</b>\n```\n\nt", "t"),
         ("```{bibliography}\n```\n\nt", "t"),
         ("```{code-block} sh\nmake\n```", "```sh\nmake\n```"),
         (
