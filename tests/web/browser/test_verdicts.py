@@ -5,6 +5,7 @@ import pytest
 from conftest import ROOT
 from .conftest import is_accessible_and_fits_a_phone, without_scripts, write
 
+pytestmark = pytest.mark.browser
 CHOICES = (ROOT / "web" / "static" / "verdicts.html").read_text(encoding="utf-8")
 STYLE = f'<style>{(ROOT / "web" / "static" / "book.css").read_text(encoding="utf-8")}</style>'
 KINDS = ("false", "half", "under", "open", "false")
