@@ -176,6 +176,22 @@ BOTTLENECKS = Experiment(
                    Recipe(steps=1500, drops=(750, 1125), augment="none", eval_every=250), size=16, seeds=(0, 1, 2),
                    execution=ONE_THREAD)})
 
+# --- before and after: one change to the block at a time ------------------------------------------------
+
+# multiply-adds equal to those of residual-14 within a tenth (tests/chapters/test_after.py)
+RELATIVES = Experiment(
+    "relatives", "At equal arithmetic, which change to the block matters more than the seed in a short run?", "cifar10",
+    {"quick": Tier({"residual-14": Variant(residual(14, width=10), note="relu(F + x), the reference"),
+                    "plain-14": Variant(plain(14, width=10), note="relu(F)"),
+                    "highway-14": Variant({"name": "highway_net", "depth": 14, "width": 10}, note="a gate"),
+                    "pre-14": Variant(residual(14, width=10, block="pre"), note="pre-activation"),
+                    "wide-8": Variant(residual(8, width=15), note="fewer blocks, wider ones"),
+                    "se-14": Variant({"name": "se_resnet", "depth": 14, "ratio": 4, "width": 10},
+                                     note="a factor for each channel"),
+                    "dense": Variant({"name": "dense_net", "layers": 2, "growth": 9}, note="appended, not added")},
+                   replace(QUICK, steps=60, eval_every=60, probe_steps=()), size=12, n_train=1500, n_test=500,
+                   seeds=(0, 1, 2), execution=ONE_THREAD)})
+
 # --- Fashion-MNIST: five epochs of a small net ---------------------------------------------------------------
 
 def _narrow(width: int) -> dict:
@@ -224,4 +240,4 @@ DIGIT_NET = Experiment(
                    replace(THREE_EPOCHS, normalize="unit"), size=28, execution=ONE_THREAD)})
 
 STUDIES = (DEPTH_HELPS, INITIALIZATION, FUNCTION_CLASSES, SHORTCUT_KINDS, NO_BATCH_NORM, IN_PLACE, BOTTLENECKS,
-           FASHION_SMALL, LESIONS, DIGIT_NET)
+           RELATIVES, FASHION_SMALL, LESIONS, DIGIT_NET)

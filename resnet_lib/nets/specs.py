@@ -8,10 +8,12 @@ from .ablations import relu_first_resnet, tampered_resnet, unnormalized_resnet
 from .cifar import cifar_bottleneck, cifar_resnet
 from .imagenet import resnet
 from .rebuilt import cifar_resnet18, d2l_resnet18, keras_v1, mnist_simple
+from .relatives import dense_net, highway_net, se_resnet
 from .conventional import small_cnn, vgg
 
 BUILDERS = {f.__name__: f for f in (resnet, cifar_resnet, cifar_bottleneck, cifar_resnet18, d2l_resnet18, keras_v1,
-                                    tampered_resnet, unnormalized_resnet, relu_first_resnet, vgg, small_cnn)}
+                                    tampered_resnet, unnormalized_resnet, relu_first_resnet, vgg, small_cnn,
+                                    highway_net, se_resnet, dense_net)}
 BUILDERS["mnist_simple_relu"] = mnist_simple
 
 
