@@ -189,7 +189,7 @@ RELATIVES = Experiment(
                     "se-14": Variant({"name": "se_resnet", "depth": 14, "ratio": 4, "width": 10},
                                      note="a factor for each channel"),
                     "dense": Variant({"name": "dense_net", "layers": 2, "growth": 9}, note="appended, not added")},
-                   replace(QUICK, steps=60, eval_every=60, probe_steps=()), size=12, n_train=1500, n_test=500,
+                   replace(QUICK, steps=48, eval_every=48, probe_steps=()), size=12, n_train=1500, n_test=500,
                    seeds=(0, 1, 2), execution=ONE_THREAD)})
 
 # --- Fashion-MNIST: five epochs of a small net ---------------------------------------------------------------

@@ -57,6 +57,9 @@ NETS = {
     "cifar_resnet18": nets.cifar_resnet18,
     "d2l_resnet18": lambda: nets.d2l_resnet18(in_channels=3),
     "resnet50": lambda: nets.resnet(50, num_classes=10),
+    "highway_net": lambda: nets.highway_net(8, width=4),
+    "se_resnet": lambda: nets.se_resnet(8, 2, width=4),
+    "dense_net": lambda: nets.dense_net(2, 4),
 }
 # Batch norms over few values, in 53 layers, multiply rounding, which differs between processors. With a small step it
 # is a quarter of a per cent of the loss after it (AVX-512, AVX2 and SSE), and what the step does almost two per cent.
