@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from ..records import Record
 
@@ -65,8 +64,8 @@ def axes(size: tuple[float, float] | None = None, columns: int = 1) -> tuple[Fig
 
 
 def percent(axis) -> None:
-    """Label an axis of fractions in per cent."""
-    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    """Label an axis of fractions in per cent, with as many decimals as its ticks need."""
+    axis.set_major_formatter(lambda value, _: f"{round(100 * value, 6):g}%".replace("-", "−"))
 
 
 def bare(ax: Axes) -> None:
@@ -148,8 +147,8 @@ def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str
     if ax is None:
         ax = axes((5.2, 0.32 * len(groups) + 0.9))[1][0]
     for k, (name, values) in enumerate(groups.items()):
-        ax.plot(values, [k] * len(values), "o", ms=3.5, color=colors[name], alpha=0.6, mew=0)
-        ax.plot(np.mean(values), k, "o", ms=8, color=colors[name], mew=0)
+        ax.plot(values, [k] * len(values), "o", ms=3.5, color=colors[name], alpha=0.6, mew=0, clip_on=False)
+        ax.plot(np.mean(values), k, "o", ms=8, color=colors[name], mew=0, clip_on=False)
     ax.set_yticks(range(len(groups)), groups)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

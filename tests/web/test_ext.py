@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sphinx_application = pytest.importorskip("sphinx.application")
 
-from resnet_book import cache, elements, mathjax, page, status  # noqa: E402
+from resnet_book import bibliography, cache, elements, glue, mathjax, page, status  # noqa: E402
 from resnet_lib import values, wording  # noqa: E402
 
 
@@ -427,3 +427,35 @@ def test_an_attribute_that_runs_code_is_refused(book, three_seeds):
     html, warnings = book.build(three_seeds)
     assert "cannot be an attribute" in warnings
     assert "alert" not in html.split("system-message")[0]
+
+
+# --- formulas and what touches them; the bibliography
+
+
+@pytest.mark.parametrize("before, behind, text", [
+    ("of ", ", and", "of |x,| and"), ("(", ") is", "|(x)| is"), ("a (see ", ").", "a (see |x).|"), ("", "’s", "|x’s|"),
+    ("of ", " and", "of x and"), ("so ", "-th one", "so |x-|th one"), (None, None, "x")])
+def test_punctuation_stays_with_its_formula(before, behind, text):
+    from docutils import nodes
+
+    math = nodes.math("x", "x")
+    paragraph = nodes.paragraph("", "", *([nodes.Text(before)] if before else []), math,
+                                *([nodes.Text(behind)] if behind else []))
+    glue.glue(math)
+    said = "".join(f"|{child.astext()}|" if "rn-glue" in getattr(child, "attributes", {}).get("classes", ()) else
+                   child.astext() for child in paragraph.children)
+    assert said == text and paragraph.astext() == f"{before or ''}x{behind or ''}"
+
+
+def test_the_bibliography_has_the_labels_of_the_chapters_and_titles_as_written():
+    from pybtex.database import parse_file
+    from pybtex.plugin import find_plugin
+
+    bibliography.setup(None)
+    entries = parse_file(ROOT / "pages" / "references.bib").entries.values()
+    found = list(find_plugin("pybtex.style.formatting", "resnet")().format_entries(entries))
+    labels = [entry.label for entry in found]
+    assert len(set(labels)) == len(labels)  # else give the years letters
+    assert {"He et al., 2015a", "He et al., 2015b", "De and Smith, 2020", "Krizhevsky, 2009"} <= set(labels)
+    texts = " ".join(entry.text.render(find_plugin("pybtex.backends", "text")()) for entry in found)
+    assert "Deep Residual Learning for Image Recognition" in texts and "\\" not in texts

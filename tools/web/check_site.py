@@ -22,7 +22,7 @@ LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "
 CSS_URL = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(https?:|//)""", re.IGNORECASE)
 
 
-RAW_ROLE = re.compile(r"\{[a-z:-]+\}`[^`]{0,60}|^:::|^```")
+RAW_ROLE = re.compile(r"\{[a-z:-]+\}`[^`]{0,60}|^:::|^```|\$[A-Za-z\\][^$]{0,60}")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 CODE = {"script", "style", "pre", "code", "title"}
 ELEMENTS = "_static/interactive/"

@@ -1,16 +1,18 @@
 """The Sphinx extension of this book: roles, directives, the execution cache and fixes of the theme."""
 
-from . import cache, elements, mathjax, page, pending, status, takeaway
+from . import bibliography, cache, elements, glue, mathjax, page, pending, status, takeaway
 
 __version__ = "0.1.0"
 
 
 def setup(app):
     pages = pending.LatePages()
+    bibliography.setup(app)
     cache.setup(app, pages)
     pending.setup(app, pages)
     status.setup(app, pages)
     elements.setup(app)
+    glue.setup(app)
     mathjax.setup(app)
     page.setup(app)
     takeaway.setup(app)

@@ -140,6 +140,8 @@ def test_markup_that_reached_the_reader_is_found_outside_of_code(tmp_path):
     write(tmp_path, "<table><tr><td>{val}`degradation/quick/plain-20:train_error</td><td>std`</td></tr></table>")
     assert check_site.static_faults(tmp_path) == [
         "index.html: markup reached the reader: {val}`degradation/quick/plain-20:train_error"]
+    write(tmp_path, r"<p>5 $ or $ 5, <span class='math'>\(x_i\)</span>, $F_i(x_i) = x_{i+1}</p><ul><li>x_i$</li></ul>")
+    assert check_site.static_faults(tmp_path) == ["index.html: markup reached the reader: $F_i(x_i) = x_{i+1}"]
 
 
 def test_a_page_with_heavy_elements_is_found_and_weights_of_nets_do_not_count(tmp_path):
