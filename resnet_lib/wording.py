@@ -167,4 +167,5 @@ def _line(cells: Sequence[object]) -> str:
 def _cell(content: object) -> str:
     if type(content) is int:  # True is no number to group
         return sign(f"{content:,}")
-    return re.sub(r"(?<!\\)\|", r"\|", str(content)).replace("\n", " ")  # a bare pipe would begin a new cell
+    text = re.sub(r"(?<!\\)\|", r"\|", str(content)).replace("\n", " ")  # a bare pipe would begin a new cell
+    return text if "`" in text else re.sub(r"(?<![\w-])-(?=\d)", "−", text)  # of numbers, not of dates and names

@@ -47,6 +47,12 @@ def test_the_last_letter_of_align_holds_for_the_rest(align, styles):
     assert parsed(table("abcd", [range(4)], align))[1] == styles
 
 
+def test_numbers_in_cells_have_a_true_minus_and_names_and_dates_keep_their_hyphens():
+    row = table(["a"], [["-8.9 (-0.5 to 3), plain-20, 2026-11-29, 1e-5, `x[-1]`"], ["-8.9, plain-20, 2026-11-29"]])
+    assert row.splitlines()[2:] == ["| -8.9 (-0.5 to 3), plain-20, 2026-11-29, 1e-5, `x[-1]` |",
+                                    "| −8.9, plain-20, 2026-11-29 |"]
+
+
 def test_a_cell_shows_a_table_as_markdown_also_with_text_around_it():
     for shown in (table(["a"], [[1]]), "Before:\n\n" + table(["a"], [[1]]) + "\n\nAfter."):
         assert type(shown) is Text

@@ -27,7 +27,7 @@
     steps: "steps",
     chart: (sides) => `Training loss against steps, logarithmic. ${sides.map(([name, first, last]) => `${name}: ${first} at the start, ${last} now`).join("; ")}.`,
     table: "Data table",
-    tableCaption: (step) => `Per layer, after ${step} steps`,
+    tableCaption: (step) => `Per layer, after ${step} step${step === 1 ? "" : "s"}`,
     tableHead: (names) => ["layer", ...names.flatMap((n) => [`${n}: ‖∂L/∂W1‖`, `${n}: ‖∂L/∂W2‖`, `${n}: spread`, `${n}: 1 − cosine`])],
     lossCaption: "Training loss",
     lossHead: (names) => ["step", ...names],
