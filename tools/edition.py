@@ -17,7 +17,7 @@ from parser import Solution, parse  # noqa: E402
 
 WHOLE = ("_config.yml", "_toc.yml", "pages", "web", "tools", "pyproject.toml", "requirements.txt", "constraints.txt",
          "LICENSE", "LICENSE-TEXT", "CITATION.cff", "Makefile", "README.md", "data/runs", "data/bench", "data/weights",
-         "data/lesions")
+         "data/lesions", "data/accounts")
 EXERCISES = '''"""The answers are not in this edition; these exercises have a check in the instructors'."""
 
 RECORDED = {labels}

@@ -55,7 +55,8 @@ def project(root: Path = ROOT) -> dict:
 def recorded(root: Path = ROOT) -> dict[str, bytes]:
     """Recorded runs, weights and measurements by their path below data/: what `resnet_lib.files.recorded` finds."""
     data = root / "data"
-    return {path.relative_to(data).as_posix(): path.read_bytes() for folder in ("runs", "bench", "weights", "lesions")
+    folders = ("runs", "bench", "weights", "lesions", "accounts")
+    return {path.relative_to(data).as_posix(): path.read_bytes() for folder in folders
             for path in sorted((data / folder).rglob("*.*")) if path.suffix in (".json", ".pt")}
 
 
