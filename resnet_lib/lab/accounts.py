@@ -115,8 +115,7 @@ def input_gradients(kind: str, depth: int, points: Tensor, width: int = 200, see
         w = torch.empty(width, width)
         if kind == "looks linear":
             nn.init.orthogonal_(w, generator=g)
-            on = (h > 0).float()
-            h, t = F.relu(h) @ w - F.relu(-h) @ w, (on * t) @ w + ((1 - on) * t) @ w
+            h, t = F.relu(h) @ w - F.relu(-h) @ w, ((h > 0) * t) @ w + ((h <= 0) * t) @ w
             continue
         w.normal_(0, math.sqrt(2 / width), generator=g)
         z, dz = h - h.mean(0), t
