@@ -47,13 +47,30 @@ def _global_in(table: symtable.SymbolTable) -> set[str]:
 
 def needed(codes: list[tuple[str, str]], wanted: set[str]) -> list[str]:
     """The ids of the cells (id, code), in order, that set the names ``wanted``, and what these need in turn."""
-    wanted, found = set(wanted), []
-    for key, code in reversed(codes):
-        anew, changed, used = names_of(code)
-        if (anew | changed) & wanted:
-            found.append(key)
-            wanted = (wanted - anew) | used
-    return found[::-1]
+    named = [names_of(code) for _, code in codes]
+    found, seen, todo = set(), set(), [(name, len(codes)) for name in wanted]
+    while todo:
+        name, before = todo.pop()
+        if (name, before) in seen:
+            continue
+        seen.add((name, before))
+        for k in _setting(named, name, before):
+            found.add(k)
+            todo += [(used, k) for used in named[k][2]]
+    return [key for k, (key, _) in enumerate(codes) if k in found]
+
+
+def _setting(named: list[tuple[set, set, set]], name: str, before: int) -> list[int]:
+    """The cells that a name has its value from in cell ``before``: the last that sets it anew, and those that change it
+    since; where none comes earlier, the first that comes later, since a function looks when it is called."""
+    found = []
+    for k in reversed(range(before)):
+        anew, changed, _ = named[k]
+        if name in anew | changed:
+            found.append(k)
+        if name in anew:
+            return found
+    return found or [k for k in range(before + 1, len(named)) if name in named[k][0]][:1]
 
 
 def answer_of(code: str, label: str) -> str | None:

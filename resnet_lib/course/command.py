@@ -6,8 +6,8 @@ from pathlib import Path
 
 from .. import records
 from ..files import write_atomically
-from . import handout, report, runs, sandbox, selftest
-from .folder import Assignment, Course, CourseError, Grade, key_of
+from . import handout, people, report, runs, sandbox, selftest
+from .folder import Assignment, Course, CourseError, Grade
 from .pool import PREFIX, label_of
 from .several import MISSING, Work, judged
 from .submission import SubmissionError
@@ -38,7 +38,8 @@ def main_arguments(parser: ArgumentParser) -> None:
     assign.add_argument("--points", default="2", help="of each, or one for each, as 2,2,4 (default: 2)")
     assign.add_argument("--runs", metavar="RUNS", help="what each student trains with a seed of the course's, for "
                                                        "plot: as degradation/quick/plain-56,residual-56")
-    assign.add_argument("--due", help="local time, as 2026-12-01T23:59")
+    assign.add_argument("--due", help="local time, as 2026-12-01T23:59, or a day, at whose end it is")
+    assign.add_argument("--replace", action="store_true", help="change an assignment that there is")
     hand = job("handout", "the chapter without solutions, and with each student's own numbers", _handout)
     hand.add_argument("name")
     hand.add_argument("roster", nargs="?", type=Path, help="a table number,name (default: the last one; none: the same "
@@ -51,7 +52,8 @@ def main_arguments(parser: ArgumentParser) -> None:
     grade.add_argument("--jobs", type=int, default=2, help="at the same time (default: 2)")
     grade.add_argument("--again", action="store_true", help="what is graded already, too")
     grade.add_argument("--why", metavar="STUDENT", help="explain the decisions about one student, and do nothing")
-    grade.add_argument("--set", nargs=3, metavar=("STUDENT", "LABEL", "POINTS"), help="points that you give by hand")
+    grade.add_argument("--set", nargs=3, metavar=("STUDENT", "LABEL", "POINTS"),
+                       help="points that you give by hand; - takes them back")
     read = job("read", "what waits for your eyes: the code, and what the check said beside it", _read)
     read.add_argument("name")
     accept = job("accept", "count what the check said of code that you have read, and give its hints", _accept)
@@ -94,7 +96,8 @@ def _assign(args) -> int:
         labels = [f"{prefix}-{number.strip()}" for number in args.exercises.split(",")]
     else:
         labels = list(known)
-    labels += [f"{PREFIX}{name.strip().removeprefix(PREFIX)}" for name in args.pool.split(",") if name.strip()]
+    items = [name.strip().replace("_", "-") for name in args.pool.split(",") if name.strip()]
+    labels += [f"{PREFIX}{name.removeprefix(PREFIX)}" for name in items]
     try:
         points = [float(text) for text in args.points.split(",")]
     except ValueError as error:
@@ -105,9 +108,9 @@ def _assign(args) -> int:
     if args.runs:
         runs.parts(args.runs)  # ValueError where there are no such runs
     assignment = Assignment(args.name, args.chapter, dict(zip(labels, points, strict=True)), args.due, args.runs)
-    course.assign(assignment)
+    course.assign(assignment, args.replace)
     print(f"{args.name}: {', '.join(f'{label} ({most:g})' for label, most in assignment.points.items())}"
-          f"{f', due {args.due}' if args.due else ''}")
+          f"{f', due {args.due}' if args.due else ''}{f'; to be trained: {args.runs}' if args.runs else ''}")
     return FINISHED
 
 
@@ -115,12 +118,12 @@ def _handout(args) -> int:
     course = Course(args.folder)
     assignment = course.assignment(args.name)
     if args.roster:
-        course.set_roster(handout.read_roster(args.roster))
+        course.set_roster(people.read_roster(args.roster))
     students = course.roster or {"": "everybody"}
     folder = course.root / "handouts" / args.name
     for number, name in students.items():
-        made, path = handout.notebook(course, assignment, number), folder / f"{key_of(name or 'student', number)}.ipynb"
-        write_atomically(path, lambda file, made=made: file.write(made))
+        made, key = handout.notebook(course, assignment, number), people.key_of(name or "student", number)
+        write_atomically(folder / f"{key}.ipynb", lambda file, made=made: file.write(made))
     print(f"{len(students)} notebooks in {folder}")
     return FINISHED
 
@@ -166,16 +169,21 @@ def _grade(args) -> int:
         points, waiting = grade.points(assignment), grade.waiting(assignment)
         more = f", to be read: {', '.join(waiting)}" if waiting else ""
         _tell(f"{grade.student:40} {sum(points.values()):g} of {assignment.most:g}{', late' * grade.late}{more}")
-    print(f"{len(todo)} graded, {len(course.students(args.name)) - len(todo)} were graded before")
+    without = [s for s in course.students(args.name) if course.counted(assignment, s)[0] is None]
+    before = len(course.students(args.name)) - len(without) - len(todo)
+    print(f"{len(todo)} graded, {before} were graded before"
+          + (f", {len(without)} handed in no notebook: {', '.join(without)}" if without else ""))
     return FINISHED
 
 
 def _the_grade(course: Course, assignment: Assignment, student: str) -> Grade:
-    grade = course.grade(assignment, student)
-    if grade is None:
-        raise CourseError(f"nothing is decided about {student!r}; graded are "
-                          f"{', '.join(s for s in course.students(assignment.name) if course.grade(assignment, s))}")
-    return grade
+    """The grade of a student, named by the key, the number, or the beginning of the key if that fits one alone."""
+    graded = {s: g for s in course.students(assignment.name) if (g := course.grade(assignment, s))}
+    fits = [s for s, g in graded.items() if student == g.number or s.casefold().startswith(student.casefold())]
+    if student not in graded and len(fits) != 1:
+        raise CourseError(f"{'several students fit' if fits else 'nothing is decided about'} {student!r}; graded are "
+                          f"{', '.join(graded) or 'none'}")
+    return graded[student if student in graded else fits[0]]
 
 
 def _explain(course: Course, assignment: Assignment, student: str) -> int:
@@ -197,12 +205,19 @@ def _by_hand(course: Course, assignment: Assignment, student: str, label: str, p
     grade = _the_grade(course, assignment, student)
     if label not in assignment.points:
         raise CourseError(f"{assignment.name} has no {label}; it has {', '.join(assignment.points)}")
-    try:
-        grade.by_hand[label] = float(points)
-    except ValueError as error:
-        raise CourseError(f"points are a number, got {points!r}") from error
+    most = assignment.points[label]
+    if points == "-":
+        grade.by_hand.pop(label, None)
+    else:
+        try:
+            given = float(points)
+        except ValueError as error:
+            raise CourseError(f"points are a number, or - to take them back, got {points!r}") from error
+        if not 0 <= given <= most:
+            raise CourseError(f"{label} has 0 to {most:g} points, got {points}")
+        grade.by_hand[label] = given
     course.keep(assignment, grade)
-    print(f"{student}, {label}: {grade.by_hand[label]:g} of {assignment.points[label]:g}")
+    print(f"{grade.student}, {label}: {grade.points(assignment)[label]:g} of {most:g}")
     return FINISHED
 
 
@@ -217,6 +232,8 @@ def _code(decision: dict) -> str:
 
 def _read(args) -> int:
     _, assignment, grades = _decided(args)
+    if not any(grade.waiting(assignment) for grade in grades):
+        print("nothing waits")
     for grade in grades:
         for label in grade.waiting(assignment):
             decision = grade.decisions[label]
@@ -237,9 +254,8 @@ def _accept(args) -> int:
     counts = dict.fromkeys(report.WORDS, 0)
     for grade in grades:
         for label in grade.waiting(assignment):
-            if grade.student not in args.but and (said := grade.decisions[label].get("proposal")):
-                grade.decisions[label] |= said
-                counts[said["state"]] += 1
+            if grade.student not in args.but and grade.decisions[label].get("proposal"):
+                counts[grade.accept(label)["state"]] += 1
                 course.keep(assignment, grade)
     print(", ".join(f"{n} {report.WORDS[state]}" for state, n in counts.items() if n) or "nothing to accept")
     return FINISHED
@@ -268,8 +284,9 @@ def _export(args) -> int:
     path = course.root / f"{args.name}-{args.lms}.csv"
     text = report.table(course, assignment, grades, args.lms)
     write_atomically(path, lambda file: file.write(text.encode("utf-8-sig" if args.lms == "csv" else "utf-8")))
-    waiting = sum(bool(g.waiting(assignment)) for g in grades)
-    print(f"{path}: {len(grades)} students, of {waiting} of them something waits to be read")
+    waiting = [g.student for g in grades if g.waiting(assignment)]
+    print(f"{path}: {len(grades)} students"
+          + (f"; no total yet for {', '.join(waiting)}, of whom something waits to be read" if waiting else ""))
     return FINISHED
 
 

@@ -11,12 +11,12 @@ import secrets
 import zipfile
 
 from ..files import write_atomically
+from .people import enrolled, key_of, student_of
 from .pool import PREFIX, Item, label_of, samples
 from .submission import MOST, Chapter, SubmissionError, read
 
-CANVAS = re.compile(r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)")
-MOODLE = re.compile(r"(?P<name>[^_/]+)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LATE = "-late"  # behind the name of a version that Canvas calls late
 TAKEN = (".ipynb", ".json")
 STAMP = "%Y-%m-%dT%H-%M-%S"
 
@@ -43,7 +43,8 @@ class Assignment:
 
     def late(self, when: datetime) -> bool:
         """Whether a hand-in of this time comes too late."""
-        return self.due is not None and when > datetime.fromisoformat(self.due)
+        end = "T23:59:59" if self.due and len(self.due) == 10 else ""  # a day, which ends at its end
+        return self.due is not None and when > datetime.fromisoformat(self.due + end)
 
 
 @dataclass
@@ -59,6 +60,21 @@ class Grade:
     decisions: dict[str, dict] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     by_hand: dict[str, float] = field(default_factory=dict)
+    accepted: dict[str, dict] = field(default_factory=dict)  # label: the proposal that a person has accepted
+
+    def accept(self, label: str) -> dict:
+        """Count what the check proposed for an exercise; the proposal."""
+        said = self.decisions[label]["proposal"]
+        self.decisions[label] |= said
+        self.accepted[label] = said
+        return said
+
+    def accept_again(self) -> None:
+        """After the same hand-in was judged again: what a person has accepted, where the check says the same."""
+        for label, said in self.accepted.items():
+            decision = self.decisions.get(label, {})
+            if decision.get("state") == "hand" and decision.get("proposal") == said:
+                decision |= said
 
     def points(self, assignment: Assignment) -> dict[str, float]:
         """Points of each exercise; what a person gave comes before what the judge says."""
@@ -96,6 +112,9 @@ class Course:
         if not any(chapter.solution(label) for _, chapter in chapters for label in chapter.exercises):
             raise CourseError(f"the notebooks in {notebooks} have no solutions: take the instructor's edition, without "
                               f"EDITION=student")
+        if (root / "course.json").exists():
+            raise CourseError(f"{root} is a course already, with a key that students' numbers depend on; take another "
+                              f"folder to begin anew")
         (root / "chapters").mkdir(parents=True, exist_ok=True)
         for path, _ in chapters:
             (root / "chapters" / path.name).write_bytes(path.read_bytes())
@@ -122,11 +141,10 @@ class Course:
 
     def enrolled(self, grade: "Grade") -> str | None:
         """The number in the roster of the one who handed in; None where it cannot be told, "" without a roster."""
-        roster = self.roster
-        first = re.split(r"[-_ ]", grade.name)[0]
-        named = [number for number, name in roster.items() if name.casefold() == grade.name.casefold()]
-        known = [number for number in (grade.number, grade.name, first) if number in roster] or named
-        return (known[0] if known else None) if roster else ""
+        if not self.roster:
+            return ""
+        known = enrolled(grade.name, grade.number, self.roster)
+        return known[1] if known else None
 
     def pool(self) -> list[Path]:
         """The files of the pool's items."""
@@ -157,10 +175,12 @@ class Course:
 
     # --- assignments
 
-    def assign(self, assignment: Assignment) -> None:
-        """Write an assignment. CourseError for exercises that the chapter has not."""
+    def assign(self, assignment: Assignment, replace: bool = False) -> None:
+        """Write an assignment. CourseError for exercises that the chapter has not, and for a name that is taken."""
         if not NAME.fullmatch(assignment.name):
             raise CourseError(f"the name of an assignment has letters, digits, . _ and -, got {assignment.name!r}")
+        if not replace and (self.root / "assignments" / f"{assignment.name}.json").exists():
+            raise CourseError(f"there is {assignment.name} already; say --replace to change what it asks for")
         known = self.chapter(assignment.chapter).exercises
         from_pool = [self.item(label).label for label in assignment.points if label.startswith(PREFIX)]
         if unknown := [label for label in assignment.points if label not in [*known, *from_pool]]:
@@ -189,10 +209,12 @@ class Course:
         self.assignment(assignment)
         new = []
         for inside, when, content in _found(sources):
-            name, number = _student(inside)
+            name, number, late = student_of(inside)
+            name, number = enrolled(name, number, self.roster) or (name, number)
             key = key_of(name, number)
             folder = self.root / "collected" / assignment / key
-            target = folder / f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}{Path(inside).suffix}"
+            target = folder / (f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}{LATE * late}"
+                               f"{Path(inside).suffix}")
             if target.exists():
                 continue
             folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +238,7 @@ class Course:
         versions = sorted((self.root / "collected" / assignment.name / student).glob("*.ipynb"))
         if not versions:
             return None, False
-        on_time = [path for path in versions if not assignment.late(_when(path))]
+        on_time = [path for path in versions if not assignment.late(_when(path)) and not path.stem.endswith(LATE)]
         return (on_time[-1], False) if on_time else (versions[0], True)
 
     # --- grades
@@ -246,17 +268,13 @@ class Course:
                 continue
             about = json.loads((path.parent / "student.json").read_text(encoding="utf-8"))
             found.append(Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late,
-                               by_hand=before.by_hand if before and before.digest == digest else {}))
+                               by_hand=before.by_hand if before and before.digest == digest else {},
+                               accepted=before.accepted if before and before.digest == digest else {}))
         return found
 
     def notebook(self, grade: Grade) -> list[dict]:
         """The cells of the version that a grade is about."""
         return read(self.root / grade.file)
-
-
-def key_of(name: str, number: str) -> str:
-    """What a student's files are called."""
-    return re.sub(r"[^\w.-]+", "-", f"{name}-{number}" if number else name).strip("-.") or "unnamed"
 
 
 def _write(path: Path, content: dict) -> None:
@@ -266,7 +284,7 @@ def _write(path: Path, content: dict) -> None:
 
 
 def _when(path: Path) -> datetime:
-    return datetime.strptime(path.stem.rsplit("-", 1)[0], STAMP)
+    return datetime.strptime(path.stem.removesuffix(LATE).rsplit("-", 1)[0], STAMP)
 
 
 def _found(sources: Iterable[Path]) -> Iterator[tuple[str, datetime, bytes]]:
@@ -286,14 +304,3 @@ def _found(sources: Iterable[Path]) -> Iterator[tuple[str, datetime, bytes]]:
                             yield entry.filename, datetime(*entry.date_time), file.read(MOST + 1)
         else:
             yield source.name, datetime.fromtimestamp(source.stat().st_mtime), source.read_bytes()
-
-
-def _student(inside: str) -> tuple[str, str]:
-    """Name and number of a student, from the path of a hand-in."""
-    for part in (inside, inside.rpartition("/")[2]):
-        for pattern in (MOODLE, CANVAS):
-            if found := pattern.fullmatch(part):
-                return found["name"], found["id"]
-    if found := MOODLE.search(inside):
-        return found["name"], found["id"]
-    return Path(inside).stem, ""

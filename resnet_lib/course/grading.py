@@ -62,7 +62,8 @@ class Judge:
 
     def _without_running(self, label: str, submission: Submission) -> Decision | None:
         if label not in submission.answers:
-            return Decision("missing", f"No cell says check(\"{label}\", …).")
+            return Decision("missing", "The only answer is the book's own solution, word for word."
+                            if label in submission.copied else f"No cell says check(\"{label}\", …).")
         step, _ = submission.answers[label]
         if step < 0:
             return Decision("empty", "Handed in as it was given.")

@@ -1,47 +1,33 @@
 """What students are given: the chapter without its solutions, and each one's own numbers in the items of the pool."""
 
-from pathlib import Path
-import csv
 import hashlib
 import hmac
 import json
 import re
 
-from .folder import Assignment, Course, CourseError
+from .folder import Assignment, Course
 from .pool import PREFIX
 from .submission import role
-
-
-def read_roster(path: Path) -> dict[str, str]:
-    """Number -> name of each student, from a table with the columns "number" and "name": the number by which Canvas or
-    Moodle name the hand-ins, else any that the student puts in front of the file's name."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [{str(k).strip().lower(): (v or "").strip() for k, v in row.items()} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CourseError(f"{path} is no table that can be read ({type(error).__name__})") from error
-    found = {row["number"]: row.get("name", "") for row in rows if row.get("number")}
-    if not found:
-        raise CourseError(f"{path} needs a first line  number,name  and a line for each student")
-    if len(found) < sum(bool(row.get("number")) for row in rows):
-        raise CourseError(f"{path} has a number twice")
-    return found
 
 
 def notebook(course: Course, assignment: Assignment, number: str) -> bytes:
     """The notebook of a student; ``number`` "" is everybody's."""
     content = json.loads((course.root / "chapters" / f"{assignment.chapter}.ipynb").read_text(encoding="utf-8"))
     cells = [c for c in content["cells"] if role(c) != "solution"]
+    more: list[dict] = []
     if assignment.runs:
-        cells += _runs(course, assignment, number)
+        more += _runs(course, assignment, number)
     items = [course.item(label) for label in assignment.points if label.startswith(PREFIX)]
     if items:
-        cells.append(_cell("markdown", f"## {assignment.name}: more exercises", f"{assignment.name}-more"))
+        more.append(_cell("markdown", f"## {assignment.name}: more exercises", f"{assignment.name}-more"))
     for k, item in enumerate(items, 1):
         numbers = item.numbers(course.key, number)
         text = f"### Exercise {assignment.name}-{k}\n\n{item.text(numbers)}"
-        cells.append(_cell("markdown", text, f"{item.label}-text"))
-        cells.append(_cell("code", item.starter(numbers), item.label))
+        more.append(_cell("markdown", text, f"{item.label}-text"))
+        more.append(_cell("code", item.starter(numbers), item.label))
+    # after the last exercise, before the page's end; and first of all, what counts
+    place = 1 + max(k for k, cell in enumerate(cells) if role(cell) in ("text", "starter"))
+    cells = [_cell("markdown", _asked(course, assignment), assignment.name), *cells[:place], *more, *cells[place:]]
     return (json.dumps({**content, "cells": cells}, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -67,6 +53,15 @@ def _runs(course: Course, assignment: Assignment, number: str) -> list[dict]:
     code = CODE.format(experiment=experiment, tier=tier, variants=variants.split(","), seed=seed)
     return [_cell("markdown", RUNS.format(name=assignment.name), f"{assignment.name}-runs-text"),
             _cell("code", code, f"{assignment.name}-runs")]
+
+
+def _asked(course: Course, assignment: Assignment) -> str:
+    """What is to be handed in, for the top of the notebook."""
+    due = f", due {assignment.due.replace('T', ' at ')}" if assignment.due else ""
+    lines = [f"**{course.title}: {assignment.name}**{due}. Hand in this notebook. These exercises count:\n"]
+    lines += [f"- {label}: {most:g} point{'s' * (most != 1)}" for label, most in assignment.points.items()]
+    lines += ["- the class's experiment: the files that its cell names"] * bool(assignment.runs)
+    return "\n".join(lines)
 
 
 def _cell(kind: str, source: str, name: str) -> dict:

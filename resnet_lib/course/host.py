@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+import tempfile
 import threading
 import time
 
@@ -21,6 +22,10 @@ class Gone(Exception):
     """The room has ended: by its limits, by the judge's patience, or by what runs in it."""
 
 
+class RoomError(sandbox.SandboxError):
+    """A room that did not even begin, for a reason that is not the student's."""
+
+
 class FarError(Exception):
     """What the student's code raised, in the room."""
 
@@ -29,13 +34,21 @@ class Room:
     """A running room, and how long it may go on."""
 
     def __init__(self, bwrap: str, library: Path, whole: float = WHOLE, cell: float = CELL):
-        self.process = sandbox.start(bwrap, library)
+        self.errors = tempfile.TemporaryFile()
+        self.process = sandbox.start(bwrap, library, self.errors)
         self.cell = cell
         self.why, self.crossed = "", ""  # why it ended; what could not cross
         self.end = time.monotonic() + whole
         self.limit = self.end
         threading.Thread(target=self._watch, daemon=True).start()
-        self._read()
+        try:
+            self._read()
+        except Gone as gone:
+            self.errors.seek(0)
+            said = self.errors.read(1 << 16).decode(errors="replace").strip().splitlines()
+            if said:
+                raise RoomError(f"a room could not begin: {said[-1][:300]}") from gone
+            raise  # the hand-in's time was over
 
     def __enter__(self):
         return self

@@ -74,18 +74,30 @@ class Item:
         """What is wrong with the item: a solution that is not right, a starter that is not empty, or, for more than one
         student in five, another's solution that is right as well: then the answers are too few, or the numbers."""
         found, drawn, shared = [], [self.numbers(key, student) for student in students], 0
+        try:
+            found += self._text_problems(drawn[0])
+        except Exception as error:
+            return [f"{type(error).__name__}: {error}"]
         for k, mine in enumerate(drawn):
-            question = self.question(mine)
             tries = [("the solution", self.solution(mine), "right"), ("the starter", self.starter(mine), "empty")]
-            for what, code, expected in tries:
-                verdict = checks.hold(question, self._value(code))
-                if verdict.state != expected:
-                    found.append(f"{what} for {students[k]} is {verdict.state}: {verdict.text}")
-            other = drawn[(k + 1) % len(drawn)]
-            shared += bool(checks.hold(question, self._value(self.solution(other))))
+            try:
+                question = self.question(mine)
+                for what, code, expected in tries:
+                    verdict = checks.hold(question, self._value(code))
+                    if verdict.state != expected:
+                        found.append(f"{what} for {students[k]} is {verdict.state}: {verdict.text}")
+                other = drawn[(k + 1) % len(drawn)]
+                shared += bool(checks.hold(question, self._value(self.solution(other))))
+            except Exception as error:
+                return [*found, f"its code for {students[k]} raised {type(error).__name__}: {error}"]
         if shared > max(1, len(students) / 5):
             found.append(f"a neighbor's solution is right for {shared} of {len(students)}")
         return found
+
+    def _text_problems(self, numbers: dict) -> list[str]:
+        """Names in braces that are none of the numbers; not LaTeX's, which stand behind a letter, _ or ^."""
+        left = re.findall(r"(?<![\w\\^}])\{([a-z]\w+)\}", self.text(numbers))
+        return [f"TEXT has {{{name}}}, and the numbers are {', '.join(numbers)}" for name in left]
 
     def _value(self, code: str) -> object:
         names = {"__name__": "__main__"}

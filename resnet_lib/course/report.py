@@ -19,11 +19,15 @@ def feedback(course: Course, assignment: Assignment, grade: Grade) -> str:
     """A page that needs nothing else: points and hints, never an answer."""
     points = grade.points(assignment)
     waiting = grade.waiting(assignment)
-    rows = "".join(
-        f"<tr><td>{escape(label)}</td><td>{WORDS[grade.decisions.get(label, {}).get('state', 'missing')]}</td>"
-        f"<td>{'–' if label in waiting else f'{points[label]:g}'} of {most:g}</td>"
-        f"<td>{escape(grade.decisions.get(label, {}).get('text', ''))}</td></tr>"
-        for label, most in assignment.points.items())
+    rows = ""
+    for label, most in assignment.points.items():
+        decision = grade.decisions.get(label, {"state": "missing", "text": ""})
+        state, hint = WORDS[decision["state"]], "" if decision["state"] == "right" else decision["text"]
+        if label in grade.by_hand:
+            state, hint = "given by your teacher", ""
+        got = "–" if label in waiting else f"{points[label]:g}"
+        rows += (f"<tr><td>{escape(label)}</td><td>{state}</td><td>{got} of {most:g}</td>"
+                 f"<td>{escape(hint)}</td></tr>")
     notes = "".join(f"<li>{escape(note)}</li>" for note in grade.notes)
     title = f"{escape(course.title)}: {escape(assignment.name)}"
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -35,22 +39,27 @@ def feedback(course: Course, assignment: Assignment, grade: Grade) -> str:
 
 
 def table(course: Course, assignment: Assignment, grades: list[Grade], form: str) -> str:
-    """The points of all as CSV, in the columns that ``form`` imports."""
+    """The points of all as CSV, in the columns that ``form`` imports. Where something waits to be read there is no
+    total yet."""
     rows: list[list[object]]
+
+    def total(grade: Grade) -> str:
+        return "" if grade.waiting(assignment) else f"{sum(grade.points(assignment).values()):g}"
+
     if form == "canvas":
         rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.name],
                 ["    Points Possible", "", "", "", "", f"{assignment.most:g}"]]
-        rows += [[g.name, g.number, "", "", "", f"{sum(g.points(assignment).values()):g}"] for g in grades]
+        rows += [[g.name, g.number, "", "", "", total(g)] for g in grades]
     elif form == "moodle":
         rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
-        rows += [[f"Participant {g.number}", g.name, f"{sum(g.points(assignment).values()):g}", f"{assignment.most:g}",
+        rows += [[f"Participant {g.number}", g.name, total(g), f"{assignment.most:g}",
                   "; ".join(f"{label}: {WORDS[d['state']]}" for label, d in g.decisions.items())] for g in grades]
     elif form == "csv":
         labels = list(assignment.points)
         rows = [["student", "number", *labels, "points", "of", "late", "to be read"]]
         for g in grades:
             points = g.points(assignment)
-            rows.append([g.name, g.number, *(f"{points[label]:g}" for label in labels), f"{sum(points.values()):g}",
+            rows.append([g.name, g.number, *(f"{points[label]:g}" for label in labels), total(g),
                          f"{assignment.most:g}", "late" if g.late else "", " ".join(g.waiting(assignment))])
     else:
         raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {form!r}")

@@ -111,7 +111,7 @@ def draw(found: Result, path: Path) -> None:
     from .. import plots
 
     middle, low, high = found.interval()
-    figure, (left, right) = plots.axes((8, 3.6), 2)
+    figure, (left, right) = plots.axes((8, 3.6), 2, share=False)
     for pair in found.pairs.values():
         left.plot((0, 1), pair, color=plots.MUTED, linewidth=0.8, marker="o", markersize=3)
     left.set_xticks((0, 1), found.variants)
@@ -124,8 +124,9 @@ def draw(found: Result, path: Path) -> None:
     right.axhspan(low, high, color=plots.COLORS["residual"], alpha=0.25, linewidth=0)
     right.axhline(middle, color=plots.COLORS["residual"])
     right.axhline(0, color=plots.MUTED, linewidth=0.8)
+    right.set_xticks([1, len(values)] if len(values) > 8 else range(1, len(values) + 1))
     right.set_xlabel("students, by size of the difference")
-    right.set_ylabel(f"{found.variants[1]} minus {found.variants[0]}, points")
+    right.set_ylabel(f"{found.variants[1]} − {found.variants[0]}, points")
     right.set_title(f"mean {middle:+.1f}, interval {low:+.1f} to {high:+.1f}", loc="left")
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight", dpi=150)
     plt.close(figure)

@@ -6,6 +6,7 @@ The room and all its processes end when the judge closes it or ends itself.
 """
 
 from pathlib import Path
+from typing import BinaryIO
 import json
 import os
 import shutil
@@ -79,8 +80,10 @@ def command(bwrap: str, library: Path) -> list[str]:
     for place in dict.fromkeys((sys.base_prefix, sys.prefix)):
         if not place.startswith("/usr/"):
             words += ["--ro-bind", place, place]
+    for place in further_packages():
+        words += ["--ro-bind", place, place]
     for place in sys.path:  # the library with the answers, where it is installed
-        if place.startswith((sys.prefix, sys.base_prefix)) and Path(place, "resnet_lib").is_dir():
+        if place.startswith((sys.prefix, sys.base_prefix, *further_packages())) and Path(place, "resnet_lib").is_dir():
             words += ["--tmpfs", str(Path(place, "resnet_lib"))]
     words += ["--ro-bind", str(library), "/library"]
     words += ["--size", str(FOLDER), "--tmpfs", "/home/_build"]  # estimates and the like
@@ -94,14 +97,20 @@ def command(bwrap: str, library: Path) -> list[str]:
         "PYTHONDONTWRITEBYTECODE": "1"}
     for name, value in environment.items():
         words += ["--setenv", name, value]
-    program = [sys.executable, "-I", "/library/resnet_lib/course/room.py", "/library", json.dumps(LIMITS)]
+    program = [sys.executable, "-I", "/library/resnet_lib/course/room.py", json.dumps(LIMITS), "/library",
+               *further_packages()]
     return [*words, "--remount-ro", "/", *program]
 
 
-def start(bwrap: str, library: Path) -> subprocess.Popen:
-    """A room, listening on its standard input."""
-    return subprocess.Popen(command(bwrap, library), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            stderr=subprocess.DEVNULL)
+def further_packages() -> list[str]:
+    """Folders of packages that lie neither in this Python nor in its environment, as with ``pip --user``."""
+    return [place for place in dict.fromkeys(sys.path) if Path(place).name in ("site-packages", "dist-packages")
+            and Path(place).is_dir() and not place.startswith((sys.prefix, sys.base_prefix, "/usr/"))]
+
+
+def start(bwrap: str, library: Path, errors: BinaryIO) -> subprocess.Popen:
+    """A room, listening on its standard input. To ``errors`` it writes why it cannot begin, and nothing later."""
+    return subprocess.Popen(command(bwrap, library), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
 
 
 def inhabitants(room: subprocess.Popen) -> tuple[int, int]:

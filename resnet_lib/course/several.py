@@ -66,5 +66,6 @@ def _one(work: Work) -> Grade:
         decisions, grade.notes = {}, [str(error)]
     grade.decisions = {label: asdict(decision) for label, decision in decisions.items()}
     for label in judge.labels:
-        grade.decisions.setdefault(label, STRANGER if label in strangers else MISSING)
+        grade.decisions.setdefault(label, dict(STRANGER if label in strangers else MISSING))
+    grade.accept_again()
     return grade

@@ -95,6 +95,7 @@ class Submission:
     steps: list[str] = field(default_factory=list)  # code, magics left out
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)  # label: (number of the step, expression)
     notes: list[str] = field(default_factory=list)  # what the instructor and the student should know
+    copied: set[str] = field(default_factory=set)  # labels that only the book's own solution answers, word for word
 
 
 def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None = None) -> Submission:
@@ -105,9 +106,10 @@ def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None =
     starters |= {label: _plain(code) for label, code in (pool or {}).items()}
     for cell in notebook:
         source = _without_magics(cell["source"])
-        if cell["cell_type"] != "code" or not source.strip() or _plain(cell["source"]) in known:
+        if cell["cell_type"] != "code" or not source.strip():
             continue
-        if role(cell) in ("solution", "setup"):  # of another edition of the book
+        if _plain(cell["source"]) in known or role(cell) in ("solution", "setup"):  # these of another edition, say
+            found.copied |= {label for label in chapter.exercises if cells.answer_of(source, label)}
             continue
         labels = [label for label in starters if cells.answer_of(source, label)]
         untouched = [label for label in labels if _plain(source) == starters[label]]
@@ -119,7 +121,8 @@ def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None =
                 found.notes.append(f"{label} is answered more than once; the last answer counts")
             found.answers[label] = (len(found.steps), cells.answer_of(source, label))
         found.steps.append(source)
-    found.notes += [f"{label} is missing: no cell says check(\"{label}\", …)" for label in starters
+    found.copied -= set(found.answers)
+    found.notes += [f"{label} is missing: no cell of yours says check(\"{label}\", …)" for label in starters
                     if label not in found.answers]
     return found
 

@@ -56,11 +56,11 @@ def finals(records: Sequence[Record], field: str = "train_error") -> dict[str, l
     return {variant: [record.final[field] for record in group] for variant, group in by_variant(records).items()}
 
 
-def axes(size: tuple[float, float] | None = None, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure in the book's style with ``columns`` panels that share their vertical axis; size in inches."""
+def axes(size: tuple[float, float] | None = None, columns: int = 1, share: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure in the book's style with ``columns`` panels, which ``share`` their vertical axis; size in inches."""
     with plt.style.context(STYLE, after_reset=True):  # not on top of a style of the reader's
         figure = Figure(figsize=size) if size else Figure()
-        return figure, list(np.atleast_1d(figure.subplots(1, columns, sharey=True)))
+        return figure, list(np.atleast_1d(figure.subplots(1, columns, sharey=share)))
 
 
 def percent(axis) -> None:

@@ -52,6 +52,8 @@ def test_only_the_cells_that_a_name_needs():
     assert cells.needed(page, {"z"}) == ["3", "6"]
     assert cells.needed(page, {"d"}) == ["1", "2", "4", "5"]
     assert cells.needed(page, {"nothing"}) == []
+    later = [("1", "def f():\n    return g()"), ("2", "def g():\n    return h"), ("3", "h = 1"), ("4", "k = 2")]
+    assert cells.needed(later, {"f"}) == ["1", "2", "3"]  # a function finds at its call what later cells have set
 
 
 @pytest.mark.slow
@@ -66,6 +68,8 @@ def test_what_each_starter_needs_is_enough():
             assert about["answer"] == cells.answer_of(cell["source"], about["exercise"])
             made = set(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
             codes = [c["source"] for c in chapter.cells if c["id"] in about["needs"]]
+            for code in codes:  # what a function uses may be set after it
+                made |= cells.names_of(code)[0] | cells.names_of(code)[1]
             for code in [*codes, chapter.starter(about["exercise"]), chapter.solution(about["exercise"])]:
                 anew, changed, used = cells.names_of(code)
                 assert used - anew - changed <= made | {"display"}, (about["exercise"], used - made)
@@ -195,6 +199,7 @@ def test_hand_ins_as_canvas_and_moodle_name_them(course, tmp_path):
     assert not (tmp_path / "evil-1").exists()
     hw1 = course.assignment("hw1")
     assert [course.counted(hw1, s)[1] for s in students] == [True, False, False, False, False]
+    assert list((course.root / "collected" / "hw1" / "lovelaceada-4242").glob("*-late.ipynb"))  # Canvas says so
     counts = submission.read(course.counted(hw1, "lovelaceada-4242")[0])
     assert counts[0]["source"] == "lovelaceada_4242_98_fast-1.ipynb"  # the last that was on time; the other is kept
     with pytest.raises(CourseError, match="there is no"):
@@ -234,6 +239,74 @@ def test_grading_goes_on_where_it_was_and_points_given_by_hand_stay(course, tmp_
     assert main([*folder, "grade", "hw1", "--why", "nobody"]) == FAILED
     assert main([*folder, "assign", "hw2", "fast", "--exercises", "9"]) == FAILED
     assert "with a check there are fast-1" in capsys.readouterr().err
+
+
+def test_nothing_is_overwritten_without_a_word(course, capsys):
+    folder = ["course", "-C", str(course.root)]
+    key = course.key
+    assert main(["course", "new", str(course.root), "--notebooks", str(ROOT / "chapters")]) == FAILED
+    assert "is a course already" in capsys.readouterr().err and course.key == key
+    assert main([*folder, "assign", "hw1", "fast", "--exercises", "1"]) == FAILED
+    assert "say --replace" in capsys.readouterr().err and course.assignment("hw1").most == 5
+    assert main([*folder, "assign", "hw1", "fast", "--exercises", "1", "--replace", "--due", "2026-12-01"]) == FINISHED
+    hw1 = course.assignment("hw1")
+    assert not hw1.late(datetime(2026, 12, 1, 23, 59)) and hw1.late(datetime(2026, 12, 2))
+
+
+def test_points_by_hand_have_bounds_and_what_was_accepted_stays(course, tmp_path, capsys):
+    (tmp_path / "ada.ipynb").write_bytes(hand_in("ada"))
+    course.collect("hw1", [tmp_path / "ada.ipynb"])
+    hw1, proposal = course.assignment("hw1"), {"state": "right", "text": "Right."}
+
+    def judged():
+        grade, = course.open_grades(hw1, again=True)
+        grade.decisions = {"fast-2": decided("hand") | {"proposal": dict(proposal)}, "fast-5": decided("empty")}
+        grade.accept_again()
+        course.keep(hw1, grade)
+        return course.grade(hw1, "ada").points(hw1)
+
+    folder = ["course", "-C", str(course.root)]
+    assert judged() == {"fast-2": 0, "fast-5": 0}
+    table = report.table(course, hw1, [course.grade(hw1, "ada")], "canvas")
+    assert table.splitlines()[-1] == "ada,,,,,"  # no total while something waits
+    assert main([*folder, "accept", "hw1"]) == FINISHED and judged() == {"fast-2": 2, "fast-5": 0}
+    proposal["state"] = "wrong"  # another word of the check waits for a person again
+    assert judged() == {"fast-2": 0, "fast-5": 0} and course.grade(hw1, "ada").waiting(hw1) == ["fast-2"]
+    for points, expected in (("7", FAILED), ("-1", FAILED), ("x", FAILED), ("1", FINISHED)):
+        assert main([*folder, "grade", "hw1", "--set", "ad", "fast-5", points]) == expected
+    assert course.grade(hw1, "ada").points(hw1)["fast-5"] == 1
+    assert "given by your teacher" in report.feedback(course, hw1, course.grade(hw1, "ada"))
+    assert main([*folder, "grade", "hw1", "--set", "ada", "fast-5", "-"]) == FINISHED
+    assert course.grade(hw1, "ada").points(hw1)["fast-5"] == 0
+
+
+def test_the_books_own_solution_handed_in_is_named(chapter):
+    answering = next(c["source"] for c in chapter.cells if submission.role(c) == "solution"
+                     and cells.answer_of(c["source"], "residual-block-3"))
+    copied = submission.own(chapter, [{"cell_type": "code", "metadata": {}, "id": "1",
+                                       "source": "# mine!\n" + answering}])
+    whole = submission.own(chapter, [{**c, "metadata": {}} for c in chapter.cells])
+    assert copied.copied == {"residual-block-3"} and not copied.answers and not whole.copied
+
+
+def test_the_commands_of_the_guide_are_taken(tmp_path, monkeypatch, capsys):
+    import re
+    import shlex
+
+    page = (ROOT / "pages" / "teaching.md").read_text(encoding="utf-8")
+    lines = [line.split("#")[0] for line in re.findall(r"^course (.*)$", page, re.MULTILINE)]
+    assert len(lines) > 15
+    monkeypatch.chdir(tmp_path)
+    new, *rest = [shlex.split(line) for line in lines]
+    assert main(["course", *new[:2], "--notebooks", str(ROOT / "chapters"), *new[4:]]) == FINISHED
+    (tmp_path / new[1] / "roster.csv").write_text("number,name\n4242,Ada\n17,Bob\n")
+    monkeypatch.chdir(tmp_path / new[1])
+    for words in rest:  # what needs hand-ins or a room is tried elsewhere
+        if words[0] in ("assign", "handout", "pool"):
+            assert main(["course", *words]) == FINISHED, words
+    jobs = {words[0] for words in rest}
+    assert jobs == {"selftest", "assign", "handout", "collect", "grade", "read", "accept", "feedback", "export", "pool",
+                    "plot"}
 
 
 def test_a_page_of_feedback_is_whole_and_harmless(course):

@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT
 from resnet_lib import checks, experiments, records
 from resnet_lib.__main__ import FAILED, FINISHED, main
-from resnet_lib.course import handout, pool, runs, submission
+from resnet_lib.course import handout, people, pool, runs, submission
 from resnet_lib.course.folder import Assignment, Course, CourseError, Grade
 
 STUDENTS = [str(number) for number in range(4000, 4200)]
@@ -60,6 +60,12 @@ def test_an_item_that_does_not_work_is_named(capsys, course):
                     .replace("dice.choice((2, 3, 4))", "2"))
     assert "a neighbor's solution is right for" in pool.Item.load(same).problems("key", STUDENTS[:20])[-1]
     same.unlink()
+    good = pool.samples()[0].read_text()
+    for was, now, told in (('ANSWER = "pixels"', 'ANSWER = "pixel"', "raised NameError: name 'pixel'"),
+                           ("are {kernels} pixels", "are {kernel} pixels", "TEXT has {kernel}, and"),
+                           ("return Number(right", "return Numbers(right", "raised NameError")):
+        path.write_text(good.replace(was, now))
+        assert told in pool.Item.load(path).problems("key", STUDENTS[:3])[0]
     for text, said in (("TEXT = 1", "lacks STARTER"), ("1 / 0", "ZeroDivisionError")):
         path.write_text(text)
         with pytest.raises(pool.PoolError, match=said):
@@ -103,6 +109,7 @@ def test_who_handed_in_is_found_in_the_roster(course):
 
     assert [who("adalovelace", "4242"), who("17"), who("17-hw1"), who("emmy noether"), who("kurt", "5")] == \
         ["4242", "17", "17", "17", None]
+    assert [who("Ada-Lovelace-4242"), who("4242_ada"), who("17 and 4242"), who("hw17")] == ["4242", "4242", None, None]
     course.set_roster({})
     assert who("kurt", "5") == ""
 
@@ -111,10 +118,26 @@ def test_who_handed_in_is_found_in_the_roster(course):
                                         ("number,name\n1,A\n1,B", "twice")])
 def test_a_roster_that_cannot_be_used_is_refused(tmp_path, text, said):
     (tmp_path / "r.csv").write_text(text)
-    with pytest.raises(CourseError, match=said):
-        handout.read_roster(tmp_path / "r.csv")
-    with pytest.raises(CourseError, match="cannot be read|can be read"):
-        handout.read_roster(tmp_path / "none.csv")
+    with pytest.raises(people.RosterError, match=said):
+        people.read_roster(tmp_path / "r.csv")
+    with pytest.raises(people.RosterError, match="can be read"):
+        people.read_roster(tmp_path / "none.csv")
+
+
+def test_a_student_is_one_whatever_the_file_is_called(course, tmp_path):
+    for name in ("adalovelace_4242_98_x.ipynb", "Ada-Lovelace-4242.ipynb", "4242 hw1.ipynb"):
+        (tmp_path / name).write_bytes(b"{}" + name.encode())
+        course.collect("hw1", [tmp_path / name])
+    assert course.students("hw1") == ["Ada-Lovelace-4242"]
+    about = json.loads((course.root / "collected" / "hw1" / "Ada-Lovelace-4242" / "student.json").read_text())
+    assert about == {"name": "Ada Lovelace", "number": "4242"}
+
+
+def test_a_handout_says_first_what_counts(course):
+    first = json.loads(handout.notebook(course, course.assignment("hw1"), "17"))["cells"]
+    assert "Nets: hw1" in first[0]["source"] and "- pool-shortcut: 3 points" in first[0]["source"]
+    ends = [k for k, c in enumerate(first) if "".join(c["source"]).startswith("## Where this comes from")]
+    assert ends and max(k for k, c in enumerate(first) if "pool-shortcut" in "".join(c["source"])) < ends[0]
 
 
 def test_in_a_students_notebook_an_item_is_only_recorded():
@@ -159,11 +182,18 @@ def test_a_class_pools_its_runs_by_seed(class_runs):
     assert sum("was edited" in line for line in found.left_out) == 1
 
 
-def test_the_class_result_is_drawn_and_told(class_runs, capsys):
+def test_the_class_result_is_drawn_and_told(class_runs, capsys, monkeypatch):
     assert main(["course", "-C", str(class_runs.root), "plot", "hw1", "--format", "png"]) == FINISHED
     out = capsys.readouterr().out
     assert "mean -10.00 points" in out and "3 students" in out and out.count("left out") == 3
     assert (class_runs.root / "hw1-class.png").stat().st_size > 5000
+    found = runs.result(class_runs.runs("hw1"), "degradation", "quick", ("plain-20", "residual-20"), "train_error")
+    drawn = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **how: drawn.append(figure))
+    runs.draw(found, class_runs.root / "x.svg")
+    left, right = drawn[0].axes
+    assert 0 <= left.get_ylim()[0] < left.get_ylim()[1] < 1 and right.get_ylim()[0] < -14  # fractions, points
+    assert right.get_title(loc="left").startswith("mean -10.0")
     assert class_runs.open_grades(class_runs.assignment("hw1")) == []  # records alone are no hand-in to be graded
 
 
