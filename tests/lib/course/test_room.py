@@ -324,5 +324,6 @@ def test_each_student_is_judged_by_numbers_of_their_own(tmp_path):
         assert main([*words, "collect", "hw", str(tmp_path / f"{number}.ipynb")]) == FINISHED
     assert main([*words, "grade", "hw", "--jobs", "1"]) == FINISHED
     hw = course.assignment("hw")
-    states = {n: [d["state"] for _, d in sorted(course.grade(hw, n).decisions.items())] for n in ("Ada-7", "Emmy-8", "9")}
+    states = {n: [d["state"] for _, d in sorted(course.grade(hw, n).decisions.items())]
+              for n in ("Ada-7", "Emmy-8", "9")}
     assert states == {"Ada-7": ["right"] * 3, "Emmy-8": ["right", "wrong", "wrong"], "9": ["right", "open", "open"]}
