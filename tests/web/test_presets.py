@@ -179,3 +179,18 @@ def test_a_setting_survives_its_address():
         const P = PlaygroundPresets, setting = { ...P.settingOf(preset), blocks: 9, rate: 0.125, skip: "linear" };
         const back = P.unpack(P.pack(preset, setting));
         return back.preset === preset && JSON.stringify(back.setting) === JSON.stringify(setting); })""")
+
+
+def test_the_points_lie_where_their_names_say():
+    """Circles: a disk inside a ring, each filled evenly; spirals: two arms, as long as each other."""
+    for name in ("circles", "spirals"):
+        data = node(f'globalThis.PlaygroundPoints.makeData("{name}")')
+        n, labels = data["n"], [data["t"][str(p)] for p in range(data["n"])]
+        at = [(data["x"][str(p)], data["x"][str(n + p)]) for p in range(n)]
+        radii = {k: sorted(math.hypot(*xy) for xy, label in zip(at, labels, strict=True) if label == k) for k in (0, 1)}
+        assert len(radii[0]) == len(radii[1]) == n // 2
+        if name == "circles":
+            assert radii[0][-1] <= 0.5 and 0.75 <= radii[1][0] and radii[1][-1] <= 0.95
+            assert abs(radii[0][n // 4] - 0.5 * math.sqrt(0.5)) < 0.08  # half of an even disk lies inside of this
+        else:
+            assert radii[0][-1] < 1.05 and abs(radii[0][n // 4] - radii[1][n // 4]) < 0.1

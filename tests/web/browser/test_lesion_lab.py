@@ -77,6 +77,12 @@ def test_the_chart_draws_every_combination_once(page):
     drawn = page.evaluate("""() => ["residual", "plain"].map((kind) =>
         document.querySelector(`path.rn-lesion-dots.rn-lesion-${kind}`).getAttribute("d").match(/M/g).length)""")
     assert drawn == [512, 128]
+    inside = page.evaluate("""() => { const svg = document.querySelector("path.rn-lesion-dots").ownerSVGElement;
+        const width = svg.viewBox.baseVal.width;
+        return [...svg.querySelectorAll("path.rn-lesion-dots")].flatMap((path) =>
+            path.getAttribute("d").match(/M[-0-9.]+/g).map((m) => Number(m.slice(1))))
+            .every((x) => x >= 0 && x + 7 <= width); }""")
+    assert inside
     counts = page.evaluate("""() => { const { nets } = document.querySelector("lesion-lab").data;
         return ["residual", "plain"].map((kind) => LesionLab.byCount(nets[kind]).map((g) => g.length)); }""")
     assert counts == [[1, 9, 36, 84, 126, 126, 84, 36, 9, 1], [1, 7, 21, 35, 35, 21, 7, 1]]

@@ -166,6 +166,8 @@ def test_words_stay_inside_and_apart(page):
         boxes = sorted((t.bounding_box() for t in page.locator("text.rn-label").all()), key=lambda b: b["y"])
         assert all(b["x"] + b["width"] <= page.viewport_size["width"] for b in boxes) and len(boxes) == 4
         assert all(b["y"] - a["y"] >= 14 for a, b in zip(boxes, boxes[1:], strict=False))
+        chart = page.locator("text.rn-label").first.evaluate("(t) => t.ownerSVGElement.getBoundingClientRect().top")
+        assert boxes[0]["y"] > chart  # none was left at the origin
         page.get_by_role("button", name="Try again").click()
 
 
