@@ -145,11 +145,12 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], align: str =
 
     Cells are text, which may hold Markdown, or numbers; whole numbers are grouped. ``align`` has one of l, c, r for
     each column, and its last letter holds for all columns that follow: "lr" is names at the left, numbers at the
-    right. ValueError without a head, for another letter, and for a row that is longer or shorter than the head.
+    right. ValueError for a column without a title, for another letter, and for a row that is longer or shorter than
+    the head.
     """
     rows = [list(row) for row in rows]
-    if not head:
-        raise ValueError("a table needs a head: the title of at least one column")
+    if not head or not all(str(title).strip() for title in head):
+        raise ValueError("a table needs a head: a title for each column, which is read out with its cells")
     if not align or set(align) - set(RULES):
         raise ValueError(f"align must be letters out of {', '.join(RULES)}, got {align!r}")
     for number, row in enumerate(rows, 1):

@@ -61,7 +61,7 @@ def test_a_cell_shows_a_table_as_markdown_also_with_text_around_it():
 
 
 @pytest.mark.parametrize("head, rows, align, said", [
-    ([], [], "lr", "needs a head"),
+    ([], [], "lr", "needs a head"), (["net", " "], [], "lr", "a title for each column"),
     (["a", "b"], [["1", "2"], ["1"]], "lr", "row 2 of the table has 1 cells and its head 2"),
     (["a"], [["1", "2"]], "lr", "row 1 of the table has 2 cells"), (["a"], [], "x", "l, c, r, got 'x'"),
     (["a"], [], "", "l, c, r, got ''")])
