@@ -353,7 +353,7 @@ def test_what_is_handed_over_belongs_to_a_declared_run_that_is_not_finished():
         job = experiments.job(record.experiment, record.tier, record.variant, record.seed)
         state = read_checkpoint(path)
         assert path == job.handed_over() and state["recipe_id"] == job.recipe_id == record.recipe_id
-        assert state["rows"] == record.rows and state["at"] >= record.steps and path.stat().st_size < 16e6
+        assert state["rows"] == record.rows and state["at"] >= record.step and path.stat().st_size < 16e6
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "--missing"], PLAIN, ["queue", "--only", "plain-20-s0"]])
