@@ -23,7 +23,8 @@ def test_lint_and_spelling(tool):
 
 
 def test_no_heavy_file_is_committed():
-    room = {".pt": 4_000_000}  # trained weights of 853,018 parameters
+    # trained weights of 853,018 parameters; the same with momentum, handed over until the run is finished
+    room = {".pt": 4_000_000, ".ckpt": 8_000_000}
     heavy = [str(p.relative_to(ROOT)) for p in tracked() if p.stat().st_size > room.get(p.suffix, 2_000_000)]
     assert not heavy, heavy
 
