@@ -9,7 +9,7 @@ from ..files import write_atomically
 from . import handout, people, report, runs, sandbox, selftest
 from .folder import Assignment, Course, CourseError, Grade
 from .pool import PREFIX, label_of
-from .several import MISSING, Work, judged
+from .several import Work, judged
 from .submission import SubmissionError
 
 FINISHED, FAILED = 0, 2
@@ -191,7 +191,7 @@ def _explain(course: Course, assignment: Assignment, student: str) -> int:
     _tell(f"{grade.name}: {grade.file}{', late' if grade.late else ''}")
     points = grade.points(assignment)
     for label, most in assignment.points.items():
-        decision = grade.decisions.get(label, MISSING)
+        decision = grade.decision(label)
         given = " (given by hand)" if label in grade.by_hand else ""
         _tell(f"\n{label}: {points[label]:g} of {most:g}{given}, {report.WORDS[decision['state']]}. {decision['text']}")
         if decision["answer"]:

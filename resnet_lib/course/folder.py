@@ -16,6 +16,7 @@ from .pool import PREFIX, Item, label_of, samples
 from .submission import MOST, Chapter, SubmissionError, read
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MISSING = {"state": "missing", "text": "", "answer": "", "proposal": None}  # what is not decided
 LATE = "-late"  # behind the name of a version that Canvas calls late
 TAKEN = (".ipynb", ".json")
 STAMP = "%Y-%m-%dT%H-%M-%S"
@@ -62,6 +63,10 @@ class Grade:
     by_hand: dict[str, float] = field(default_factory=dict)
     accepted: dict[str, dict] = field(default_factory=dict)  # label: the proposal that a person has accepted
 
+    def decision(self, label: str) -> dict:
+        """What is decided about an exercise."""
+        return self.decisions.get(label, MISSING)
+
     def accept(self, label: str) -> dict:
         """Count what the check proposed for an exercise; the proposal."""
         said = self.decisions[label]["proposal"]
@@ -72,8 +77,8 @@ class Grade:
     def accept_again(self) -> None:
         """After the same hand-in was judged again: what a person has accepted, where the check says the same."""
         for label, said in self.accepted.items():
-            decision = self.decisions.get(label, {})
-            if decision.get("state") == "hand" and decision.get("proposal") == said:
+            decision = self.decision(label)
+            if decision["state"] == "hand" and decision.get("proposal") == said:
                 decision |= said
 
     def points(self, assignment: Assignment) -> dict[str, float]:
@@ -85,7 +90,7 @@ class Grade:
     def waiting(self, assignment: Assignment) -> list[str]:
         """The exercises that a person still has to look at."""
         return [label for label in assignment.points if label not in self.by_hand
-                and self.decisions.get(label, {}).get("state") in ("hand", "open")]
+                and self.decision(label)["state"] in ("hand", "open")]
 
 
 class Course:

@@ -1,12 +1,10 @@
 """What students are given: the chapter without its solutions, and each one's own numbers in the items of the pool."""
 
-import hashlib
-import hmac
 import json
 import re
 
 from .folder import Assignment, Course
-from .pool import PREFIX
+from .pool import PREFIX, own_number
 from .submission import role
 
 
@@ -48,8 +46,8 @@ for path in sorted((records.live_root() / "{experiment}" / "{tier}").glob(
 
 def _runs(course: Course, assignment: Assignment, number: str) -> list[dict]:
     experiment, tier, variants = assignment.runs.split("/")
-    digest = hmac.new(course.key.encode(), f"seed\0{number}".encode(), hashlib.sha256).digest()
-    seed = int.from_bytes(digest) % 1_000_000 if number else "...   # a number of six digits that nobody else takes"
+    mine = own_number(course.key, "seed", number) % 1_000_000
+    seed = mine if number else "...   # a number of six digits that nobody else takes"
     code = CODE.format(experiment=experiment, tier=tier, variants=variants.split(","), seed=seed)
     return [_cell("markdown", RUNS.format(name=assignment.name), f"{assignment.name}-runs-text"),
             _cell("code", code, f"{assignment.name}-runs")]

@@ -46,8 +46,7 @@ class Item:
 
     def numbers(self, key: str, student: str) -> dict:
         """A student's numbers: the same whenever they are asked for, and not to be guessed without the course's key."""
-        digest = hmac.new(key.encode(), f"{self.label}\0{student}".encode(), hashlib.sha256).digest()
-        return self.module.numbers(Random(int.from_bytes(digest)))
+        return self.module.numbers(Random(own_number(key, self.label, student)))
 
     def question(self, numbers: dict) -> Question:
         """What the answer is held against."""
@@ -105,6 +104,11 @@ class Item:
     def distinct(self, key: str, students: list[str]) -> int:
         """How many students have numbers of their own or, at least, how many different ones there are."""
         return len({repr(self.numbers(key, student)) for student in students})
+
+
+def own_number(key: str, what: str, student: str) -> int:
+    """A large number that belongs to a student and a thing, the same each time: HMAC-SHA256 with the course's key."""
+    return int.from_bytes(hmac.new(key.encode(), f"{what}\0{student}".encode(), hashlib.sha256).digest())
 
 
 def _filled(text: str, numbers: dict) -> str:

@@ -21,7 +21,7 @@ def feedback(course: Course, assignment: Assignment, grade: Grade) -> str:
     waiting = grade.waiting(assignment)
     rows = ""
     for label, most in assignment.points.items():
-        decision = grade.decisions.get(label, {"state": "missing", "text": ""})
+        decision = grade.decision(label)
         state, hint = WORDS[decision["state"]], "" if decision["state"] == "right" else decision["text"]
         if label in grade.by_hand:
             state, hint = "given by your teacher", ""

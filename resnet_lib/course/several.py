@@ -9,11 +9,10 @@ import tempfile
 
 from .. import checks
 from . import sandbox
-from .folder import Grade
+from .folder import MISSING, Grade
 from .pool import PREFIX, Item
 from .submission import Chapter, SubmissionError, read
 
-MISSING = {"state": "missing", "text": "", "answer": "", "proposal": None}
 STRANGER = {**MISSING, "state": "open", "text": "Not in the roster, so it cannot be told which numbers were given."}
 _kept: dict = {}  # a worker's judge, and its items of the pool
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..blocks import PreActBlock
 from ..checks import Function, Module, Tensor as TensorQuestion, as_number, difference
 from ..probes import run_watched
+from .build_it import adopt
 
 # --- the block in another order --------------------------------------------------------------------------
 
@@ -62,14 +63,9 @@ def _layers_into(ours: PreActBlock, ran: list[nn.Module]) -> str | None:
         return "in the branch, normalization and convolution take turns, two of each."
     if any(m.bias is not None for m in ran if isinstance(m, nn.Conv2d)):
         return "the convolutions have biases; the block of this page has none (bias=False)."
-    mine = (ours.bn1, ours.conv1, ours.bn2, ours.conv2)
-    for theirs, layer in zip(ran, mine, strict=True):
-        if theirs.weight.shape != layer.weight.shape:
-            return f"a layer has weights of shape {tuple(theirs.weight.shape)}, not {tuple(layer.weight.shape)}."
-        with torch.no_grad():
-            layer.weight.copy_(theirs.weight)
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.bias.copy_(theirs.bias)
+    problem = adopt((ours.bn1, ours.conv1, ours.bn2, ours.conv2), ran)
+    if problem is not None:
+        return problem
     if ran[1].stride != ours.conv1.stride or ran[3].stride != ours.conv2.stride:
         return "the stride belongs to the first convolution of the branch."
     return None

@@ -1,6 +1,6 @@
 """Checks of the chapter "Build a residual network"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import torch
@@ -63,16 +63,23 @@ def _layers_into(ours: nn.Module, ran: list[nn.Module]) -> str | None:
         return "each of the two convolutions is followed by a batch normalization (nn.BatchNorm2d)."
     if any(conv.bias is not None for conv in convs):
         return "the convolutions have biases, which the batch normalization behind them subtracts again: bias=False."
-    mine = (ours.conv1, ours.bn1, ours.conv2, ours.bn2)
-    for theirs, layer in zip(ran, mine, strict=True):
+    problem = adopt((ours.conv1, ours.bn1, ours.conv2, ours.bn2), ran)
+    if problem is not None:
+        return problem
+    if [conv.stride for conv in convs] != [ours.conv1.stride, ours.conv2.stride]:
+        return "the stride belongs to the first convolution of F."
+    return None
+
+
+def adopt(layers: Sequence[nn.Module], ran: Sequence[nn.Module]) -> str | None:
+    """Give our layers the weights of the student's, in their order; in words the first shape that does not fit."""
+    for theirs, layer in zip(ran, layers, strict=True):
         if theirs.weight.shape != layer.weight.shape:
             return f"a layer has weights of shape {tuple(theirs.weight.shape)}, not {tuple(layer.weight.shape)}."
         with torch.no_grad():
             layer.weight.copy_(theirs.weight)
             if isinstance(layer, nn.BatchNorm2d):
                 layer.bias.copy_(theirs.bias)
-    if [conv.stride for conv in convs] != [ours.conv1.stride, ours.conv2.stride]:
-        return "the stride belongs to the first convolution of F."
     return None
 
 
