@@ -127,15 +127,24 @@ def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = 
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str, float]]) -> None:
-    """Names at the lines' right ends, ``(y, text, color, x)``, pushed apart where they would overlap."""
-    low, high = ax.get_ylim()
-    gap = 0.068 * (high - low)
-    placed: list[float] = []
+    """Names at the lines' right ends, ``(y, text, color, x)``, pushed apart where they would overlap.
+
+    For axes whose limits and scale are set: heights are taken as fractions of the axis, so a logarithmic one will do.
+    """
+    to_fraction = ax.transData + ax.transAxes.inverted()
+    heights, names = [], []
     for y, text, color, x in sorted(ends):
-        at = max(y, placed[-1] + gap) if placed else max(y, low + gap / 3)
-        placed.append(at)
-        ax.annotate(text, (x, at), xytext=(5, 0), textcoords="offset points", color=color, va="center",
-                    annotation_clip=False)
+        heights.append(min(max(to_fraction.transform((x, y))[1], 0.02), 1.0))
+        names.append(ax.annotate(text, (x, 0), xycoords=("data", "axes fraction"), xytext=(5, 0),
+                                 textcoords="offset points", color=color, va="center", annotation_clip=False))
+    inches = ax.figure.get_figheight() * ax.get_position().height
+    line = 1.15 * names[0].get_fontsize() / 72 / inches  # of the axis
+    for k in range(1, len(heights)):  # upward from the lowest
+        heights[k] = max(heights[k], heights[k - 1] + line)
+    for k in reversed(range(len(heights))):  # and down from the top, where that was too far
+        heights[k] = min(heights[k], 1.0 - line * (len(heights) - 1 - k))
+    for name, height in zip(names, heights, strict=True):
+        name.xy = (name.xy[0], height)
 
 
 def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str, ax: Axes | None = None,

@@ -3,6 +3,7 @@
 from xml.etree import ElementTree
 import re
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np
 import pytest
 
@@ -185,3 +186,20 @@ def test_no_words_stay_black_on_a_dark_page():
     words = {said: style for style, said in found}
     assert "fill: currentColor" in words["outside the style"]
     assert "fill: var(--rn-plain" in words["meant so"]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("values", [(0.5, 0.5, 0.5), (0.99, 1, 1), (0.001, 0.0011, 0.9), (0.1, 0.5, 0.52)])
+def test_names_at_the_ends_of_lines_do_not_overlap_and_keep_their_order(scale, values):
+    figure, [ax] = plots.axes((5.6, 3.1))
+    ax.set(xlim=(0, 1), ylim=(0.001, 1), yscale=scale)
+    plots.label_ends(ax, [(y, f"net {k}", plots.INK, 1) for k, y in enumerate(values)])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [t.get_window_extent(canvas.get_renderer()) for t in ax.texts]
+    assert [t.get_text() for t in ax.texts] == ["net 0", "net 1", "net 2"]
+    assert all(low.y1 <= high.y0 + 1 for low, high in zip(boxes, boxes[1:]))
+    frame = ax.get_window_extent()
+    assert all(frame.y0 - 6 < (b.y0 + b.y1) / 2 < frame.y1 + 6 for b in boxes)
+    lonely = (boxes[2].y0 + boxes[2].y1) / 2 - ax.transData.transform((1, values[2]))[1]
+    assert abs(lonely) < 3 or values[2] - values[1] < 0.1

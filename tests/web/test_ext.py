@@ -459,3 +459,18 @@ def test_the_bibliography_has_the_labels_of_the_chapters_and_titles_as_written()
     assert {"He et al., 2015a", "He et al., 2015b", "De and Smith, 2020", "Krizhevsky, 2009"} <= set(labels)
     texts = " ".join(entry.text.render(find_plugin("pybtex.backends", "text")()) for entry in found)
     assert "Deep Residual Learning for Image Recognition" in texts and "\\" not in texts
+
+
+def test_chinese_terms_of_the_glossary_name_their_language():
+    from resnet_book.page import repair_body
+
+    def repaired(name, body):
+        context = {"body": body}
+        repair_body(None, name, "", context, None)
+        return context["body"]
+
+    text = '<dt id="块"><a title="块">block</a></dt><dd>块. Of 混合精度 and x &lt; 块</dd>'
+    assert repaired("chapters/mnist", text) == text
+    assert repaired("pages/glossary", text) == (
+        '<dt id="块"><a title="块">block</a></dt><dd><span lang="zh-Hans">块</span>. Of <span lang="zh-Hans">混合精度'
+        '</span> and x &lt; <span lang="zh-Hans">块</span></dd>')
