@@ -10,7 +10,7 @@ from .. import plots
 def ladder(ax: Axes, case: dict) -> Axes:
     """A case of a bench record: images a second of each contender, median dot on a line from lowest to highest round.
 
-    From the plain loop down, each row of ours (filled) changes one thing more; peers are open. Beside a dot
+    From the plain loop down, each row of ours (filled) changes one thing more; peers are open. At the right of a row
     stands how many times the first row it is. Vertical lines: the convolutions alone, by precision.
     """
     order = sorted(case["contenders"].items(), key=lambda item: {"loop": 0, "d2l": 0, "strong": 2}.get(item[0], 1))
@@ -23,7 +23,7 @@ def ladder(ax: Axes, case: dict) -> Axes:
         color = plots.MUTED if key in ("loop", "strong", "d2l") else plots.COLORS["green"]
         ax.plot([c["low"], c["high"]], [k, k], color=color, linewidth=1.2)
         ax.plot(c["images_per_second"], k, "o", ms=7, color=color, mfc="none" if color == plots.MUTED else color)
-        ax.annotate(f"{c['images_per_second'] / base:.3g}×", (c["high"], k), xytext=(7, 0),
+        ax.annotate(f"{c['images_per_second'] / base:.3g}×", (1, k), xycoords=("axes fraction", "data"), xytext=(8, 0),
                     textcoords="offset points", va="center", color=color, fontsize=9.5)
     for k, (precision, line) in enumerate(case["roofline"].items()):
         x = case["batch"] / line["seconds"]

@@ -1,5 +1,6 @@
 """Figures: what is drawn comes from the records, and the SVG is fit for a page."""
 
+from itertools import pairwise
 from xml.etree import ElementTree
 import re
 
@@ -198,7 +199,7 @@ def test_names_at_the_ends_of_lines_do_not_overlap_and_keep_their_order(scale, v
     canvas.draw()
     boxes = [t.get_window_extent(canvas.get_renderer()) for t in ax.texts]
     assert [t.get_text() for t in ax.texts] == ["net 0", "net 1", "net 2"]
-    assert all(low.y1 <= high.y0 + 1 for low, high in zip(boxes, boxes[1:]))
+    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
     frame = ax.get_window_extent()
     assert all(frame.y0 - 6 < (b.y0 + b.y1) / 2 < frame.y1 + 6 for b in boxes)
     lonely = (boxes[2].y0 + boxes[2].y1) / 2 - ax.transData.transform((1, values[2]))[1]

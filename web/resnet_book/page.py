@@ -78,8 +78,10 @@ def launch_only_notebooks(app, pagename, templatename, context, doctree):
 
 
 def repair_body(app, pagename, templatename, context, doctree):
-    """Roles that docutils gives the list of cited papers: one is deprecated, the other lacks its items. And the language
-    of Chinese terms, which a screen reader would else spell with an English voice."""
+    """Roles that docutils gives the list of cited papers: one is deprecated, the other lacks its items.
+
+    And the language of Chinese terms, which a screen reader would else spell with an English voice.
+    """
     body = context.get("body") or ""
     if "citation-list" in body:
         body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
