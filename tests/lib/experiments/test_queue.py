@@ -353,7 +353,7 @@ def test_what_is_handed_over_belongs_to_a_declared_run_that_is_not_finished():
         record = lookup.committed_record(unfinished)  # StaleRecord, unless the declaration would make it
         state = read_checkpoint(path)
         assert state["recipe_id"] == record.recipe_id and path.name.split(".")[1] == record.recipe_id[:8]
-        if data.available(record.data["name"]):  # else the run that would go on from it has another id: it is on the digits
+        if data.available(record.data["name"]):  # else the run of that name is one on the digits
             job = experiments.job(record.experiment, record.tier, record.variant, record.seed)
             assert path == job.handed_over() and job.recipe_id == record.recipe_id
         assert state["rows"] == record.rows and state["at"] >= record.step and path.stat().st_size < 16e6
