@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from filelock import FileLock
 import pytest
 import torch
 
-from resnet_lib import data, experiments, files
+from resnet_lib import data, experiments, files, records
 from resnet_lib.checks import check, questions
 from resnet_lib.data import ImageSet
 from resnet_lib.experiments.declare import Tier, Variant
@@ -44,13 +45,33 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def digits_home(tmp_path_factory, request):
     """One home for all tests that train declared runs on the digits: the recorded runs, no data sets; each run once,
-    also where several processes test (pytest-xdist): a run's lock makes the second one wait for the first one's."""
+    also where several processes test (pytest-xdist): a run's lock makes the second one wait for the first one's.
+
+    What the book has trained here with exactly this code is not trained again."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if hasattr(request.config, "workerinput") else base) / "digits"
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
+            for path in made_by_this_code():
+                there = folder / path.relative_to(ROOT)
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, there)
             shutil.copytree(ROOT / "data" / "runs", folder / "data" / "runs")
     return folder
+
+
+def made_by_this_code() -> list[Path]:
+    """The live runs below ROOT, and their weights, of the commit that is checked out, if nothing in it is changed."""
+    commit, dirty = records.commit()
+    if dirty:
+        return []
+    found = []
+    for path in (ROOT / "_build" / "runs").rglob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        versions = {s["versions"]["torch"] for s in record["segments"]}
+        if (record["commit"], record["dirty"], versions) == (commit, False, {torch.__version__}):
+            found += [path, *path.parent.glob(f"{path.stem}.pt")]
+    return found
 
 
 NOTHING_HERE = not any(map(data.available, ("mnist", "fashion_mnist", "cifar10")))

@@ -45,13 +45,13 @@ def wait_for(pattern: str, home: Path, process: subprocess.Popen) -> Path:
 
 
 @pytest.mark.slow
-def test_six_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
+def test_four_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
     assert cli(*WORDS, home=whole).returncode == 0
     random.seed(0)
     kills = 0
-    while kills < 6:
+    while kills < 4:
         process = start(killed, *WORDS, "--resume", "--checkpoint-every", "0.3")  # most are in mid-row
         before = {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")} if store(killed).exists() else {}
         # half of the kills fall anywhere, even before the first step; half after this process has made progress
@@ -92,9 +92,9 @@ def test_two_runs_of_the_same_id_train_once(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_gets_one_line_and_the_other_runs_stay(tmp_path):
-    words = ("run", "degradation", "--variants", "plain-20,plain-56", "--seeds", "0", "--workers", "2")
+    words = ("run", "degradation", "--variants", "plain-20", "--seeds", "0,1", "--workers", "2")
     process = start(tmp_path, *words)
-    wait_for("plain-56*.ckpt", tmp_path, process)
+    wait_for("plain-20*.ckpt", tmp_path, process)
     workers = children(process.pid, "spawn_main")
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)

@@ -60,6 +60,12 @@ def test_an_inaccessible_page_is_found(faults):
     assert any(f.startswith("axe label") for f in found)
 
 
+def test_faint_text_is_found_unless_colors_are_not_asked_for(faults):
+    faint = '<p style="color: #ccc; background: #fff">faint</p>'
+    assert [f.split(":")[0] for f in faults(faint, site_checks.axe_faults)] == ["axe color-contrast"]
+    assert faults(faint, lambda page: site_checks.axe_faults(page, contrast=False)) == []
+
+
 def test_a_theme_that_does_not_follow_the_system_is_found(faults):
     found = faults(GOOD, lambda page: site_checks.theme_faults(page, "dark"))
     assert found == ["the theme does not follow the system to dark"]
