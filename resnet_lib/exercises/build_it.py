@@ -23,7 +23,8 @@ def _block(cls):
         c_in, c_out, stride, residual = case
         problem = _one_block(cls, case, torch.randn(4, c_in, 7, 6, generator=generator))
         if problem is not None:
-            return f"Block({c_in}, {c_out}, stride={stride}{'' if residual else ', residual=False'}): {problem}"
+            plain = "" if residual else " and residual=False"
+            return f"With {c_in} channels in, {c_out} out, stride {stride}{plain}: {problem}"
     return None
 
 
@@ -103,7 +104,7 @@ def _slips(ours: BasicBlock, stride: int) -> list[tuple[str, Callable[[Tensor], 
         ("the last ReLU is missing: it stands behind the addition.", lambda x: branch(x) + shortcut(x)),
         ("there is a ReLU at the end of F, in front of the addition: then the branch can only add.",
          lambda x: F.relu(F.relu(branch(x)) + shortcut(x))),
-        ("the only last ReLU is at the end of F. It belongs behind the addition.",
+        ("the last ReLU stands at the end of F, and none behind the addition, where it belongs.",
          lambda x: F.relu(branch(x)) + shortcut(x)),
         ("the ReLU between the two convolutions is missing.",
          lambda x: F.relu(ours.bn2(ours.conv2(ours.bn1(ours.conv1(x)))) + shortcut(x))),
@@ -206,7 +207,7 @@ def _loop(f):
             "The weights are right, but not the errors: the fraction of wrong answers in each batch, before its step.")
     for left in (c for n in (1, 2, 3) for c in combinations(FAULTS, n)):
         if difference(weights, _trained(loop, left)[0], 1e-4, 1e-6) is None:
-            return " ".join(FAULTS[fault] for fault in left)
+            return "All three faults are still there." if len(left) == 3 else " ".join(FAULTS[fault] for fault in left)
     return ""
 
 
@@ -215,6 +216,6 @@ CHECKS = {
     "build-it-2": Function(_shapes, hint="Which stages begin with a block of stride 2? How many channels has each?"),
     "build-it-3": TensorQuestion(torch.tensor(ARCH_34), wrong=tuple((torch.tensor(a), hint) for a, hint in WRONG_ARCH),
                                  hint="Four pairs (blocks, channels); the numbers of blocks stand in the exercise."),
-    "build-it-4": Function(_loop, hint="The weights after two epochs are others than those of the loop on this page "
+    "build-it-4": Function(_loop, hint="After two epochs the weights differ from those of the loop on this page "
                                        "(without weight decay). Compare line by line; keep order, batch and rate."),
 }

@@ -83,7 +83,7 @@ def player_faults(page):
 
 
 def axe_faults(page, rules=(), contrast=True):
-    """Violations that axe finds, less those listed in ALLOWED; of all its rules, of some, or of all but the contrast."""
+    """Violations that axe finds, less those listed in ALLOWED; of all its rules, of some, or of all but contrast."""
     faults = []
     # Without preload: axe would fetch imported style sheets again, from wrong addresses. With resultTypes it does not
     # work out a selector for every element that passed.
