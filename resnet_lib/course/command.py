@@ -1,4 +1,4 @@
-"""python -m resnet_lib course: assignments, hand-ins, grades. Needs the wheel, the notebooks and bubblewrap."""
+"""python -m resnet_lib course: assignments, hand-ins, grades. Needs wheel, notebooks and a room (sandbox.py)."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable

@@ -31,9 +31,9 @@ class Decision:
 class Judge:
     """Grades hand-ins of one chapter; one for each thread. ``labels``: the exercises of the assignment."""
 
-    def __init__(self, chapter: Chapter, labels: list[str], library: Path, bwrap: str, whole: float = WHOLE,
+    def __init__(self, chapter: Chapter, labels: list[str], library: Path, walls, whole: float = WHOLE,
                  cell: float = CELL, answers: Path | None = None):
-        self.chapter, self.labels, self.library, self.bwrap = chapter, labels, library, bwrap
+        self.chapter, self.labels, self.library, self.walls = chapter, labels, library, walls
         self.whole, self.cell = whole, cell
         self.pool: dict[str, Question] = {}
         self.answers = answers  # the library for the second room; without it nothing is proposed
@@ -81,7 +81,7 @@ class Judge:
         step, label = -1, None
         wrong: dict[int, str] = {}
         try:
-            with Room(self.bwrap, self.library, left, self.cell) as room:
+            with Room(self.walls, self.library, left, self.cell) as room:
                 for code in needs(self.chapter, submission):
                     room.run(code, seconds=left)
                 for step, code in enumerate(submission.steps):
@@ -111,7 +111,7 @@ class Judge:
     def _second_room(self, submission: Submission, labels: list[str], decisions: dict, skipped: set[int]) -> None:
         """Ask the book's check about each of ``labels`` beside the student's code; what is said is a proposal."""
         try:
-            with Room(self.bwrap, self.answers, self.whole, self.cell) as room:
+            with Room(self.walls, self.answers, self.whole, self.cell) as room:
                 for code in needs(self.chapter, submission):
                     room.run(code, seconds=self.whole)
                 for step, code in enumerate(submission.steps):

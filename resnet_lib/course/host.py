@@ -33,9 +33,11 @@ class FarError(Exception):
 class Room:
     """A running room, and how long it may go on."""
 
-    def __init__(self, bwrap: str, library: Path, whole: float = WHOLE, cell: float = CELL):
+    def __init__(self, walls: "sandbox.Bubblewrap | sandbox.Podman", library: Path, whole: float = WHOLE,
+                 cell: float = CELL):
         self.errors = tempfile.TemporaryFile()
-        self.process = sandbox.start(bwrap, library, self.errors)
+        self.walls = walls
+        self.process = walls.start(library, self.errors)
         self.cell = cell
         self.why, self.crossed = "", ""  # why it ended; what could not cross
         self.end = time.monotonic() + whole
@@ -59,20 +61,18 @@ class Room:
     def close(self, why: str) -> None:
         """End the room and everything in it."""
         self.why = self.why or why
-        self.process.kill()
-        self.process.wait()
+        self.walls.end(self.process)
 
     def _watch(self) -> None:
         while self.process.poll() is None:
-            processes, memory = sandbox.inhabitants(self.process)
+            processes, memory = self.walls.inhabitants(self.process)
             now = time.monotonic()
             for over, why in (
                     (processes > sandbox.MOST_PROCESSES, f"it started more than {sandbox.MOST_PROCESSES} processes"),
                     (memory > sandbox.MOST_MEMORY, f"it took more than {sandbox.MOST_MEMORY >> 30} GB of memory"),
                     (now > self.end, "the whole hand-in took too long"), (now > self.limit, "it took too long")):
                 if over:
-                    self.why = self.why or why
-                    self.process.kill()
+                    self.close(why)
                     return
             time.sleep(LOOK)
 

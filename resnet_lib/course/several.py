@@ -33,23 +33,23 @@ def judged(chapter: Path, labels: list[str], work: Sequence[Work], jobs: int, it
     for label in labels:
         if not label.startswith(PREFIX):
             checks.find(label)  # ValueError here where the answers are missing
-    bwrap = sandbox.bubblewrap()
+    walls = sandbox.walls()
     if not work:
         return
     with tempfile.TemporaryDirectory() as folder:
         libraries = sandbox.student_library(Path(folder)), sandbox.library_with_answers(Path(folder))
         with ProcessPoolExecutor(min(max(jobs, 1), len(work)), get_context("spawn"), initializer=_begin,
-                                 initargs=(chapter, labels, *libraries, bwrap, items)) as pool:
+                                 initargs=(chapter, labels, *libraries, walls, items)) as pool:
             yield from pool.map(_one, work)
 
 
-def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, bwrap: str, items: Sequence[Path]) -> None:
+def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, walls, items: Sequence[Path]) -> None:
     import torch
 
     from .grading import Judge
 
     torch.set_num_threads(1)
-    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, bwrap, answers=answers)
+    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, walls, answers=answers)
     _kept["items"] = {item.label: item for item in map(Item.load, items)}
 
 

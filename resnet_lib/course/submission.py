@@ -68,6 +68,11 @@ class Chapter:
         """The page's own cells of code: (id, source)."""
         return [(c["id"], c["source"]) for c in self._codes("page")]
 
+    def task(self, label: str) -> str:
+        """What the exercise asks, in Markdown."""
+        return "\n\n".join(c["source"] for c in self.cells if c["cell_type"] == "markdown" and role(c) == "text"
+                           and c["metadata"]["resnet"]["exercise"] == label)
+
     def starter(self, label: str) -> str:
         """The code that the student is given."""
         return next(c["source"] for c in self._codes("starter") if c["metadata"]["resnet"]["exercise"] == label)
@@ -125,6 +130,12 @@ def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None =
     found.notes += [f"{label} is missing: no cell of yours says check(\"{label}\", …)" for label in starters
                     if label not in found.answers]
     return found
+
+
+def answering(notebook: list[dict], label: str) -> str:
+    """The cell that answers an exercise, the last one where there are several; "" where there is none."""
+    return next((c["source"] for c in reversed(notebook) if c["cell_type"] == "code"
+                 and cells.answer_of(_without_magics(c["source"]), label)), "")
 
 
 def needs(chapter: Chapter, submission: Submission) -> list[str]:

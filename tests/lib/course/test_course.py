@@ -2,6 +2,7 @@
 
 from datetime import datetime
 import io
+import html
 import json
 import os
 import zipfile
@@ -316,6 +317,18 @@ def test_a_page_of_feedback_is_whole_and_harmless(course):
     page = report.feedback(course, hw1, grade)
     assert "<script" not in page and "&lt;b&gt;hint" in page and "handed in late" in page and "0 of 5 points" in page
     assert "http" not in page and "def f" not in page and "1 still to be read" in page
+
+
+def test_a_page_of_feedback_shows_the_exercise_and_the_students_own_cell(course, tmp_path):
+    mine = 'pairs = "<b>six</b>"\ncheck("fast-5", pairs)'
+    path = course.root / "handed.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": s, "metadata": {}} for s in (
+        'check("fast-5", 1)', mine)]}))
+    page = report.feedback(course, course.assignment("hw1"), Grade("a", "Ada", "7", "handed.ipynb", "", False))
+    asked = course.chapter("fast").task("fast-5")
+    assert "Exercise" in asked and html.escape(asked) in page and html.escape(mine) in page
+    assert course.chapter("fast").solution("fast-5") not in html.unescape(page)
+    assert page.count("your cell</summary>") == 1  # the other was not answered
 
 
 def test_tables_for_canvas_moodle_and_spreadsheets(course):

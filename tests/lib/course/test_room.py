@@ -2,6 +2,7 @@
 their honest answers are worth, change no file here, leave no process, and end in time."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -18,14 +19,14 @@ RIGHT = {"fast-2", "fast-5"}
 
 
 def has_room() -> bool:
-    """Whether bubblewrap is here and may make namespaces."""
+    """Whether bubblewrap or podman is here and may make namespaces."""
     try:
-        return bool(sandbox.bubblewrap())
+        return bool(sandbox.walls())
     except sandbox.SandboxError:
         return False
 
 
-needs_room = pytest.mark.skipif(not has_room(), reason="no room can be made here (bubblewrap)")
+needs_room = pytest.mark.skipif(not has_room(), reason="no room can be made here (bubblewrap, podman)")
 
 
 def cell(source: str) -> dict:
@@ -61,8 +62,8 @@ def judge(chapter, library, monkeypatch, tmp_path):
     guard = tmp_path / "home" / "data" / "guard"
     guard.write_text("untouched")
 
-    def judged(*sources, labels=("fast-1", "fast-2", "fast-5", "fast-6"), whole=90.0):
-        made = grading.Judge(chapter, list(labels), library, sandbox.bubblewrap(), whole, CELL)
+    def judged(*sources, labels=("fast-1", "fast-2", "fast-5", "fast-6"), whole=90.0, walls=None):
+        made = grading.Judge(chapter, list(labels), library, walls or sandbox.walls(), whole, CELL)
         begin = time.monotonic()
         decisions, notes = made.grade([cell(source) for source in sources])
         assert time.monotonic() - begin < whole + 5
@@ -152,7 +153,7 @@ def test_there_is_no_way_out_of_the_room(library, monkeypatch, tmp_path):
     monkeypatch.setenv("SECRET_SEED", "7")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "guard").write_text("untouched")
-    with grading.Room(sandbox.bubblewrap(), library, 60, 20) as room:
+    with grading.Room(sandbox.walls(), library, 60, 20) as room:
         for name, (code, expected) in QUIET.items():
             room.run(code)
             found = room.value("found")
@@ -228,26 +229,51 @@ def test_every_solution_is_right_and_no_starter(name, tmp_path, capsys):
     assert "all is well" in capsys.readouterr().out
 
 
+ONLY_WHERE_NOTHING_IS_OPEN = """
+import importlib.util, os, socket
+ways = [lambda: open("/library/x", "w"), lambda: open("/usr/x", "w"), lambda: os.listdir("/root/.ssh"),
+        lambda: socket.create_connection(("127.0.0.1", 22), 1), lambda: open("/room/x", "wb").write(bytes(90 << 20))]
+for way in ways:
+    try:
+        way()
+    except OSError:
+        continue
+    raise SystemExit
+assert importlib.util.find_spec("resnet_lib.exercises.fast") is None
+""" + HONEST[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fork bomb", "memory", "_exit", "bare except"])
+def test_podman_makes_rooms_that_hold_too(judge, name):
+    found = shutil.which("podman")
+    walls = found and sandbox.Podman(found)
+    if not walls or walls.problem():
+        pytest.skip("podman cannot make a room here")
+    decisions = judge(f'{ENDING[name]}\ncheck("fast-1", 1)', HONEST[0], ONLY_WHERE_NOTHING_IS_OPEN, walls=walls)
+    assert right(decisions) == RIGHT and decisions["fast-1"].state == "wrong"
+
+
 def test_without_a_room_nothing_is_run_and_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
     with pytest.raises(sandbox.SandboxError, match="apt install bubblewrap"):
-        sandbox.bubblewrap()
+        sandbox.walls()
 
 
 @needs_room
 @pytest.mark.slow
 def test_the_room_can_be_seen_in_the_list_of_processes(library):
     """Else the tests above, which look for what is left behind, could not fail."""
-    with grading.Room(sandbox.bubblewrap(), library, 60, 20) as room:
+    with grading.Room(sandbox.walls(), library, 60, 20) as room:
         room.run("import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        time.sleep(60)")
-        assert living(library) >= 4 and sandbox.inhabitants(room.process)[0] >= 4
+        assert living(library) >= 4 and room.walls.inhabitants(room.process)[0] >= 4
 
 
 @needs_room
 @pytest.mark.slow
 def test_the_books_records_are_there_wherever_home_is(library, tmp_path, monkeypatch):
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
-    with grading.Room(sandbox.bubblewrap(), library, 60, 20) as room:
+    with grading.Room(sandbox.walls(), library, 60, 20) as room:
         room.run("from resnet_lib import experiments\n"
                  "found = len(experiments.find('degradation', 'short', 'plain-20'))")
         assert room.value("found") == 3
