@@ -50,6 +50,7 @@ def main_arguments(parser: ArgumentParser) -> None:
     grade = job("grade", "run and judge what is new", _grade)
     grade.add_argument("name")
     grade.add_argument("--jobs", type=int, default=2, help="at the same time (default: 2)")
+    grade.add_argument("--patience", type=float, default=1.0, help="times the usual limits, on a slow or busy machine")
     grade.add_argument("--again", action="store_true", help="what is graded already, too")
     grade.add_argument("--why", metavar="STUDENT", help="explain the decisions about one student, and do nothing")
     grade.add_argument("--set", nargs=3, metavar=("STUDENT", "LABEL", "POINTS"),
@@ -72,6 +73,7 @@ def main_arguments(parser: ArgumentParser) -> None:
     test = job("selftest", "whether every solution is right here, and no starter", _selftest)
     test.add_argument("chapters", nargs="*", help="such as residual_block (default: all)")
     test.add_argument("--jobs", type=int, default=2)
+    test.add_argument("--patience", type=float, default=4.0, help="times the usual limits (default: 4)")
 
 
 def main(args: Namespace) -> int:
@@ -164,7 +166,7 @@ def _grade(args) -> int:
         numbers = {item.label: None if who is None else item.numbers(course.key, who) for item in items}
         work.append(Work(grade, course.root / grade.file, numbers))
     files = [path for path in course.pool() if label_of(path) in assignment.points]
-    for grade in judged(chapter, list(assignment.points), work, args.jobs, files):
+    for grade in judged(chapter, list(assignment.points), work, args.jobs, files, args.patience):
         course.keep(assignment, grade)
         points, waiting = grade.points(assignment), grade.waiting(assignment)
         more = f", to be read: {', '.join(waiting)}" if waiting else ""
@@ -308,4 +310,4 @@ def _plot(args) -> int:
 
 def _selftest(args) -> int:
     """Hand in every solution, and every starter as it is."""
-    return FINISHED if selftest.passes(Course(args.folder), args.chapters, args.jobs) else FAILED
+    return FINISHED if selftest.passes(Course(args.folder), args.chapters, args.jobs, args.patience) else FAILED

@@ -23,7 +23,7 @@ from ..files import home, shipped
 LIMITS = {"RLIMIT_DATA": 3 << 30, "RLIMIT_FSIZE": 16 << 20, "RLIMIT_NOFILE": 256, "RLIMIT_CORE": 0}
 MOST_PROCESSES, MOST_MEMORY = 40, 4 << 30  # of all of them together
 FOLDER = 64 << 20  # bytes that all files of the student may take together
-LONGEST = 600  # seconds after which podman ends a room whose judge is gone
+LONGEST = 3600  # seconds after which podman ends a room whose judge is gone
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 WAYS_OUT = ("Install bubblewrap (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap) or podman; on "
             "Windows and macOS grade in a Linux virtual machine or in WSL.")

@@ -11,7 +11,7 @@ from .folder import Course, Grade
 from .several import Work, judged
 
 
-def passes(course: Course, names: Sequence[str], jobs: int) -> bool:
+def passes(course: Course, names: Sequence[str], jobs: int, patience: float = 1.0) -> bool:
     """Hand in every solution and every starter of the chapters (all, where none is named); prints what went wrong."""
     well, by_eye, counts = True, 0, dict.fromkeys(report.WORDS, 0)
     for name in names or course.chapters:
@@ -24,7 +24,8 @@ def passes(course: Course, names: Sequence[str], jobs: int) -> bool:
                 path = Path(folder) / f"{kind}.ipynb"
                 write_atomically(path, lambda file, codes=codes: file.write(_notebook(codes)))
                 work.append(Work(Grade(kind, kind, "", path.name, "", False), path))
-            for grade in judged(course.root / "chapters" / f"{name}.ipynb", chapter.exercises, work, jobs):
+            for grade in judged(course.root / "chapters" / f"{name}.ipynb", chapter.exercises, work, jobs,
+                                patience=patience):
                 solution = grade.student == "solution"
                 for label, decision in grade.decisions.items():
                     said = decision["proposal"] or decision

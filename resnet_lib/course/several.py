@@ -28,8 +28,9 @@ class Work:
 
 
 def judged(chapter: Path, labels: list[str], work: Sequence[Work], jobs: int, items: Sequence[Path] = (),
-           ) -> Iterator[Grade]:
-    """The grades with their decisions, as they come. ``items``: the files of the pool that ``labels`` need."""
+           patience: float = 1.0) -> Iterator[Grade]:
+    """The grades with their decisions, as they come. ``items``: the files of the pool that ``labels`` need;
+    ``patience``: a factor of all time limits, for a slow or busy machine."""
     for label in labels:
         if not label.startswith(PREFIX):
             checks.find(label)  # ValueError here where the answers are missing
@@ -39,17 +40,20 @@ def judged(chapter: Path, labels: list[str], work: Sequence[Work], jobs: int, it
     with tempfile.TemporaryDirectory() as folder:
         libraries = sandbox.student_library(Path(folder)), sandbox.library_with_answers(Path(folder))
         with ProcessPoolExecutor(min(max(jobs, 1), len(work)), get_context("spawn"), initializer=_begin,
-                                 initargs=(chapter, labels, *libraries, walls, items)) as pool:
+                                 initargs=(chapter, labels, *libraries, walls, items, patience)) as pool:
             yield from pool.map(_one, work)
 
 
-def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, walls, items: Sequence[Path]) -> None:
+def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, walls, items: Sequence[Path],
+           patience: float) -> None:
     import torch
 
     from .grading import Judge
+    from .host import CELL, WHOLE
 
     torch.set_num_threads(1)
-    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, walls, answers=answers)
+    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, walls, patience * WHOLE, patience * CELL,
+                           answers)
     _kept["items"] = {item.label: item for item in map(Item.load, items)}
 
 
