@@ -5,6 +5,7 @@ starter ``answer``, the expression that is checked, and ``needs``, the ids of th
 """
 
 import ast
+import re
 import symtable
 
 
@@ -83,6 +84,17 @@ def answer_of(code: str, label: str) -> str | None:
              and node.func.id == "check" and len(node.args) == 2 and isinstance(node.args[0], ast.Constant)
              and node.args[0].value == label]
     return ast.unparse(calls[-1].args[1]) if calls else None
+
+
+def broken(code: str, label: str) -> str | None:
+    """Why a cell that names ``check("label", …)`` is no Python; None where it is, or names it nowhere."""
+    if not re.search(rf"""check\(\s*["']{re.escape(label)}["']""", code):
+        return None
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        return f"The cell does not run: {error.msg} (line {error.lineno})."
+    return None
 
 
 def complete(cells: list[dict]) -> None:

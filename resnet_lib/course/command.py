@@ -33,7 +33,7 @@ def main_arguments(parser: ArgumentParser) -> None:
     assign = job("assign", "choose exercises of a chapter, with points", _assign)
     assign.add_argument("name")
     assign.add_argument("chapter", help="such as residual_block")
-    assign.add_argument("--exercises", help="numbers, as 1,2,5 (default: all that have a check)")
+    assign.add_argument("--exercises", help="numbers, as 1,2,5, or none (default: all that have a check)")
     assign.add_argument("--pool", default="", metavar="ITEMS", help="and of the pool, as receptive-field,shortcut")
     assign.add_argument("--points", default="2", help="of each, or one for each, as 2,2,4 (default: 2)")
     assign.add_argument("--runs", metavar="RUNS", help="what each student trains with a seed of the course's, for "
@@ -55,6 +55,7 @@ def main_arguments(parser: ArgumentParser) -> None:
     grade.add_argument("--why", metavar="STUDENT", help="explain the decisions about one student, and do nothing")
     grade.add_argument("--set", nargs=3, metavar=("STUDENT", "LABEL", "POINTS"),
                        help="points that you give by hand; - takes them back")
+    grade.add_argument("--say", default="", metavar="TEXT", help="with --set: your words to the student")
     read = job("read", "what waits for your eyes: the code, and what the check said beside it", _read)
     read.add_argument("name")
     accept = job("accept", "count what the check said of code that you have read, and give its hints", _accept)
@@ -93,7 +94,9 @@ def _new(args) -> int:
 def _assign(args) -> int:
     course = Course(args.folder)
     known = course.chapter(args.chapter).exercises
-    if args.exercises:
+    if args.exercises == "none":
+        labels = []
+    elif args.exercises:
         prefix = known[0].rpartition("-")[0]
         labels = [f"{prefix}-{number.strip()}" for number in args.exercises.split(",")]
     else:
@@ -120,7 +123,7 @@ def _handout(args) -> int:
     course = Course(args.folder)
     assignment = course.assignment(args.name)
     if args.roster:
-        course.set_roster(people.read_roster(args.roster))
+        course.enroll(people.read_roster(args.roster))
     students = course.roster or {"": "everybody"}
     folder = course.root / "handouts" / args.name
     for number, name in students.items():
@@ -147,6 +150,10 @@ def _collect(args) -> int:
     course = Course(args.folder)
     new = course.collect(args.name, args.sources)
     print(f"{len(new)} new versions of {len(set(new))} students; {len(course.students(args.name))} have handed in")
+    if left := course.ignored(args.sources):
+        _tell(f"no notebook, and left where they are: {', '.join(left)}")
+    if course.roster and (absent := course.absent(args.name)):
+        _tell(f"nothing from {', '.join(absent)}")
     return FINISHED
 
 
@@ -156,7 +163,7 @@ def _grade(args) -> int:
     if args.why:
         return _explain(course, assignment, args.why)
     if args.set:
-        return _by_hand(course, assignment, *args.set)
+        return _by_hand(course, assignment, *args.set, args.say)
     todo = course.open_grades(assignment, args.again)
     chapter = course.root / "chapters" / f"{assignment.chapter}.ipynb"
     items = [course.item(label) for label in assignment.points if label.startswith(PREFIX)]
@@ -203,13 +210,13 @@ def _explain(course: Course, assignment: Assignment, student: str) -> int:
     return FINISHED
 
 
-def _by_hand(course: Course, assignment: Assignment, student: str, label: str, points: str) -> int:
+def _by_hand(course: Course, assignment: Assignment, student: str, label: str, points: str, comment: str) -> int:
     grade = _the_grade(course, assignment, student)
     if label not in assignment.points:
         raise CourseError(f"{assignment.name} has no {label}; it has {', '.join(assignment.points)}")
     most = assignment.points[label]
     if points == "-":
-        grade.by_hand.pop(label, None)
+        grade.by_hand.pop(label, None), grade.comments.pop(label, None)
     else:
         try:
             given = float(points)
@@ -218,6 +225,7 @@ def _by_hand(course: Course, assignment: Assignment, student: str, label: str, p
         if not 0 <= given <= most:
             raise CourseError(f"{label} has 0 to {most:g} points, got {points}")
         grade.by_hand[label] = given
+        grade.comments[label] = comment
     course.keep(assignment, grade)
     print(f"{grade.student}, {label}: {grade.points(assignment)[label]:g} of {most:g}")
     return FINISHED
@@ -251,12 +259,11 @@ def _proposed(decision: dict) -> str:
 
 def _accept(args) -> int:
     course, assignment, grades = _decided(args)
-    if unknown := [student for student in args.but if student not in [g.student for g in grades]]:
-        raise CourseError(f"nothing is decided about {', '.join(unknown)}")
+    but = [_the_grade(course, assignment, student).student for student in args.but]
     counts = dict.fromkeys(report.WORDS, 0)
     for grade in grades:
         for label in grade.waiting(assignment):
-            if grade.student not in args.but and grade.decisions[label].get("proposal"):
+            if grade.student not in but and grade.decisions[label].get("proposal"):
                 counts[grade.accept(label)["state"]] += 1
                 course.keep(assignment, grade)
     print(", ".join(f"{n} {report.WORDS[state]}" for state, n in counts.items() if n) or "nothing to accept")

@@ -61,6 +61,7 @@ class Grade:
     decisions: dict[str, dict] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     by_hand: dict[str, float] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)  # label: what that person says to the student
     accepted: dict[str, dict] = field(default_factory=dict)  # label: the proposal that a person has accepted
 
     def decision(self, label: str) -> dict:
@@ -140,9 +141,9 @@ class Course:
         path = self.root / "roster.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
-    def set_roster(self, roster: dict[str, str]) -> None:
-        """Write who is in the course."""
-        _write(self.root / "roster.json", roster)
+    def enroll(self, roster: dict[str, str]) -> None:
+        """Add to those who are in the course; who is in it stays, with the numbers of the pool that were given."""
+        _write(self.root / "roster.json", self.roster | roster)
 
     def enrolled(self, grade: "Grade") -> str | None:
         """The number in the roster of the one who handed in; None where it cannot be told, "" without a roster."""
@@ -216,7 +217,7 @@ class Course:
         for inside, when, content in _found(sources):
             name, number, late = student_of(inside)
             name, number = enrolled(name, number, self.roster) or (name, number)
-            key = key_of(name, number)
+            key = self._known_as(number) or key_of(name, number)
             folder = self.root / "collected" / assignment / key
             target = folder / (f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}{LATE * late}"
                                f"{Path(inside).suffix}")
@@ -228,6 +229,13 @@ class Course:
             new.append(key)
         return new
 
+    def _known_as(self, number: str) -> str | None:
+        """What the files of the student with this number are called already, in any assignment."""
+        for path in sorted((self.root / "collected").glob("*/*/student.json")) if number else ():
+            if json.loads(path.read_text(encoding="utf-8"))["number"] == number:
+                return path.parent.name
+        return None
+
     def students(self, assignment: str) -> list[str]:
         """Those who have handed something in."""
         return sorted(p.parent.name for p in (self.root / "collected" / assignment).glob("*/student.json"))
@@ -236,6 +244,24 @@ class Course:
         """The records of runs that were handed in, with their students, the oldest first."""
         found = (self.root / "collected" / assignment).glob("*/*.json")
         return [(p.parent.name, p) for p in sorted(found, key=lambda p: p.name) if p.name != "student.json"]
+
+    def absent(self, assignment: str) -> list[str]:
+        """Those in the roster from whom nothing came."""
+        here = {json.loads(path.read_text(encoding="utf-8"))["number"]
+                for path in (self.root / "collected" / assignment).glob("*/student.json")}
+        return [name or number for number, name in self.roster.items() if number not in here]
+
+    @staticmethod
+    def ignored(sources: Iterable[Path]) -> list[str]:
+        """The names of files among the hand-ins that are neither notebooks nor records."""
+        found = []
+        for source in sources:
+            if source.is_dir():
+                found += [str(p.relative_to(source)) for p in sorted(source.rglob("*")) if p.is_file()]
+            elif zipfile.is_zipfile(source):
+                with zipfile.ZipFile(source) as archive:
+                    found += [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        return [name for name in found if not name.endswith(TAKEN)]
 
     def counted(self, assignment: Assignment, student: str) -> tuple[Path | None, bool]:
         """The version that counts, the last that was on time, else the first; and whether it is late. None: there are
@@ -269,11 +295,13 @@ class Course:
                 continue
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             before = self.grade(assignment, student)
-            if before and not again and before.digest == digest and set(assignment.points) <= set(before.decisions):
+            if before and not again and before.digest == digest and set(assignment.points) <= set(before.decisions) \
+                    and not any(before.decision(label)["state"] == "open" for label in assignment.points):
                 continue
             about = json.loads((path.parent / "student.json").read_text(encoding="utf-8"))
             found.append(Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late,
                                by_hand=before.by_hand if before and before.digest == digest else {},
+                               comments=before.comments if before and before.digest == digest else {},
                                accepted=before.accepted if before and before.digest == digest else {}))
         return found
 

@@ -61,6 +61,8 @@ class Judge:
         return decisions, [note for note in submission.notes if note.split(" ")[0] in self.labels]
 
     def _without_running(self, label: str, submission: Submission) -> Decision | None:
+        if label in submission.broken:
+            return Decision("wrong", submission.broken[label])
         if label not in submission.answers:
             return Decision("missing", "The only answer is the book's own solution, word for word."
                             if label in submission.copied else f"No cell says check(\"{label}\", …).")
@@ -90,7 +92,7 @@ class Judge:
                     try:
                         room.run(code)
                     except FarError as error:
-                        wrong[step] = str(error)
+                        wrong[step] = _said(error)
                     for label in [label for label in labels if submission.answers[label][0] == step]:
                         decisions[label] = self._judge(room, label, submission, wrong.get(step))
                     label = None
@@ -106,7 +108,8 @@ class Judge:
             else:
                 decisions |= dict.fromkeys(labels, Decision("open", f"The page's own cells could not be run. {why}"))
         except FarError as error:
-            decisions |= dict.fromkeys(labels, Decision("open", f"The page's own cells could not be run: {error}."))
+            said = f"The page's own cells could not be run: {_said(error)}."
+            decisions |= dict.fromkeys(labels, Decision("open", said))
 
     def _second_room(self, submission: Submission, labels: list[str], decisions: dict, skipped: set[int]) -> None:
         """Ask the book's check about each of ``labels`` beside the student's code; what is said is a proposal."""
@@ -123,7 +126,7 @@ class Judge:
                         try:
                             said = room.check(label, submission.answers[label][1])
                         except FarError as error:
-                            said = {"state": "wrong", "text": f"Not yet. The cell raised {error}."}
+                            said = {"state": "wrong", "text": f"Not yet. The cell raised {_said(error)}."}
                         decisions[label] = replace(decisions[label], proposal=said)
         except (Gone, FarError):  # then there is no proposal, and the person has the code alone
             return
@@ -160,3 +163,8 @@ class Judge:
             return Decision("hand", f"Takes or gives a {room.crossed}: to be read by the instructor.",
                             submission.steps[step])
         return Decision(verdict.state, verdict.text)
+
+
+def _said(error: FarError) -> str:
+    """What was raised in the room, with its name there."""
+    return f"{type(error).__name__}: {error}"

@@ -101,7 +101,8 @@ class Room:
         self.limit = self.end
         if "error" in reply:
             kind, text = ([str(part) for part in reply["error"]] + ["", ""])[:2]
-            raise FarError(f"{kind[:60]}: {text[:300]}")
+            name = kind[:60] if kind.isidentifier() else "Error"
+            raise type(name, (FarError,), {})(text[:300])
         return reply, found
 
     def check(self, label: str, expression: str) -> dict:

@@ -3,6 +3,7 @@
 from html import escape
 import csv
 import io
+import re
 
 from .folder import Assignment, Course, Grade
 from .pool import PREFIX
@@ -26,7 +27,7 @@ def feedback(course: Course, assignment: Assignment, grade: Grade) -> str:
         decision = grade.decision(label)
         state, hint = WORDS[decision["state"]], "" if decision["state"] == "right" else decision["text"]
         if label in grade.by_hand:
-            state, hint = "given by your teacher", ""
+            state, hint = "given by your teacher", grade.comments.get(label, "")
         got = "–" if label in waiting else f"{points[label]:g}"
         rows += (f"<tr><td>{escape(label)}</td><td>{state}</td><td>{got} of {most:g}</td>"
                  f"<td>{escape(hint)}{_folded('the exercise', tasks[label])}"
@@ -37,7 +38,7 @@ def feedback(course: Course, assignment: Assignment, grade: Grade) -> str:
             f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>{escape(grade.name)}"
             f"{', handed in late' if grade.late else ''}. <strong>{sum(points.values()):g} of {assignment.most:g} "
             f"points</strong>{f', {len(waiting)} still to be read' if waiting else ''}.</p>"
-            f"<table><tr><th>exercise</th><th>is</th><th>points</th><th>hint, exercise, your cell</th></tr>"
+            f"<table><tr><th>exercise</th><th>state</th><th>points</th><th>hint, exercise, your cell</th></tr>"
             f"{rows}</table>"
             f"{f'<ul>{notes}</ul>' if notes else ''}</html>\n")
 
@@ -51,7 +52,7 @@ def _tasks(course: Course, assignment: Assignment, grade: Grade) -> dict[str, st
     chapter, who, found = course.chapter(assignment.chapter), course.enrolled(grade), {}
     for label in assignment.points:
         if not label.startswith(PREFIX):
-            found[label] = chapter.task(label)
+            found[label] = re.sub(r"<a id=.*?></a>\n*|^#+ ", "", chapter.task(label), flags=re.MULTILINE)
         elif who is None:
             found[label] = ""
         else:
@@ -83,7 +84,8 @@ def table(course: Course, assignment: Assignment, grades: list[Grade], form: str
     elif form == "moodle":
         rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
         rows += [[f"Participant {g.number}", g.name, total(g), f"{assignment.most:g}",
-                  "; ".join(f"{label}: {WORDS[d['state']]}" for label, d in g.decisions.items())] for g in grades]
+                  "; ".join(f"{label}: {'given by your teacher' if label in g.by_hand else WORDS[d['state']]}"
+                            for label, d in g.decisions.items())] for g in grades]
     elif form == "csv":
         labels = list(assignment.points)
         rows = [["student", "number", *labels, "points", "of", "late", "to be read"]]

@@ -98,10 +98,10 @@ def _python(library: Path) -> Iterator[Place]:
         if place.startswith((sys.prefix, sys.base_prefix, *further_packages())) and Path(place, "resnet_lib").is_dir():
             yield Place(str(Path(place, "resnet_lib")))
     yield Place("/library", source=str(library))
-    yield Place("/home/_build")  # estimates and the like
-    for name in ("data", "_build/runs"):  # records and pictures: what the page shows, no answers
+    yield Place("/home/_build")  # what the student trains, estimates and the like
+    for name, at in (("data", "/home/data"), ("_build/runs", "/runs")):  # pictures and runs: what the page shows
         if (home() / name).is_dir():
-            yield Place(f"/home/{name}", source=str(home() / name))
+            yield Place(at, source=str(home() / name))
     if shipped().is_dir():
         yield Place("/library/resnet_lib/recorded", source=str(shipped()))
 

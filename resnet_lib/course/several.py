@@ -5,13 +5,17 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+import os
+import subprocess
+import sys
 import tempfile
 
 from .. import checks
+from ..files import home
 from . import sandbox
 from .folder import MISSING, Grade
 from .pool import PREFIX, Item
-from .submission import Chapter, SubmissionError, read
+from .submission import Chapter, Submission, SubmissionError, needs, read
 
 STRANGER = {**MISSING, "state": "open", "text": "Not in the roster, so it cannot be told which numbers were given."}
 _kept: dict = {}  # a worker's judge, and its items of the pool
@@ -37,11 +41,26 @@ def judged(chapter: Path, labels: list[str], work: Sequence[Work], jobs: int, it
     walls = sandbox.walls()
     if not work:
         return
+    train_runs(Chapter.load(chapter), [label for label in labels if not label.startswith(PREFIX)])
     with tempfile.TemporaryDirectory() as folder:
         libraries = sandbox.student_library(Path(folder)), sandbox.library_with_answers(Path(folder))
         with ProcessPoolExecutor(min(max(jobs, 1), len(work)), get_context("spawn"), initializer=_begin,
                                  initargs=(chapter, labels, *libraries, walls, items, patience)) as pool:
             yield from pool.map(_one, work)
+
+
+def train_runs(chapter: Chapter, labels: list[str]) -> None:
+    """Train the runs of the page that its solutions need, once and here, or each hand-in would train them in its room.
+
+    The page's cells are the instructor's copy, so they need no room. Where they fail, the rooms say so.
+    """
+    answers = Submission(steps=[chapter.solution(label) or chapter.starter(label) for label in labels])
+    cells = needs(chapter, answers)
+    if any("experiments." in code for code in cells):
+        program = "\n\n".join(["def display(*things, **options): pass", *cells])
+        environment = {**os.environ, "RESNET_LIB_HOME": str(home()), "MPLBACKEND": "agg",
+                       "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
 
 
 def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, walls, items: Sequence[Path],
@@ -62,13 +81,14 @@ def _one(work: Work) -> Grade:
     items = {label: _kept["items"][label] for label, numbers in work.numbers.items() if numbers is not None}
     pool = {label: (item.starter(work.numbers[label]), item.question(work.numbers[label]))
             for label, item in items.items()}
-    strangers = [label for label in work.numbers if label not in pool]
+    strangers, otherwise = [label for label in work.numbers if label not in pool], MISSING
     try:
         decisions, grade.notes = judge.grade(read(work.path), pool, strangers)
     except SubmissionError as error:
         decisions, grade.notes = {}, [str(error)]
+        otherwise = {**MISSING, "state": "open", "text": f"{error}."}
     grade.decisions = {label: asdict(decision) for label, decision in decisions.items()}
     for label in judge.labels:
-        grade.decisions.setdefault(label, dict(STRANGER if label in strangers else MISSING))
+        grade.decisions.setdefault(label, dict(STRANGER if label in strangers else otherwise))
     grade.accept_again()
     return grade

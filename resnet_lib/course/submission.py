@@ -101,6 +101,7 @@ class Submission:
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)  # label: (number of the step, expression)
     notes: list[str] = field(default_factory=list)  # what the instructor and the student should know
     copied: set[str] = field(default_factory=set)  # labels that only the book's own solution answers, word for word
+    broken: dict[str, str] = field(default_factory=dict)  # labels whose cell is no Python, with what is wrong with it
 
 
 def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None = None) -> Submission:
@@ -117,6 +118,7 @@ def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None =
             found.copied |= {label for label in chapter.exercises if cells.answer_of(source, label)}
             continue
         labels = [label for label in starters if cells.answer_of(source, label)]
+        found.broken |= {label: why for label in starters if (why := cells.broken(source, label))}
         untouched = [label for label in labels if _plain(source) == starters[label]]
         if untouched:
             found.answers.setdefault(untouched[0], (-1, ""))  # handed in as it was given
@@ -127,15 +129,16 @@ def own(chapter: Chapter, notebook: list[dict], pool: Mapping[str, str] | None =
             found.answers[label] = (len(found.steps), cells.answer_of(source, label))
         found.steps.append(source)
     found.copied -= set(found.answers)
+    found.broken = {label: why for label, why in found.broken.items() if label not in found.answers}
     found.notes += [f"{label} is missing: no cell of yours says check(\"{label}\", …)" for label in starters
-                    if label not in found.answers]
+                    if label not in found.answers and label not in found.broken]
     return found
 
 
 def answering(notebook: list[dict], label: str) -> str:
     """The cell that answers an exercise, the last one where there are several; "" where there is none."""
     return next((c["source"] for c in reversed(notebook) if c["cell_type"] == "code"
-                 and cells.answer_of(_without_magics(c["source"]), label)), "")
+                 and (cells.answer_of(code := _without_magics(c["source"]), label) or cells.broken(code, label))), "")
 
 
 def needs(chapter: Chapter, submission: Submission) -> list[str]:

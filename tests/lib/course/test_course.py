@@ -325,8 +325,9 @@ def test_a_page_of_feedback_shows_the_exercise_and_the_students_own_cell(course,
     path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": s, "metadata": {}} for s in (
         'check("fast-5", 1)', mine)]}))
     page = report.feedback(course, course.assignment("hw1"), Grade("a", "Ada", "7", "handed.ipynb", "", False))
-    asked = course.chapter("fast").task("fast-5")
-    assert "Exercise" in asked and html.escape(asked) in page and html.escape(mine) in page
+    asked = course.chapter("fast").task("fast-5").rpartition("</a>")[2].strip()
+    assert "Design a control" in asked and html.escape(asked) in page and html.escape(mine) in page
+    assert "#fast" not in page and "&lt;a id" not in page
     assert course.chapter("fast").solution("fast-5") not in html.unescape(page)
     assert page.count("your cell</summary>") == 1  # the other was not answered
 
@@ -362,3 +363,72 @@ def test_the_answers_must_be_here_before_anything_is_run(monkeypatch, course):
     monkeypatch.setattr(several.checks, "find", unknown)
     with pytest.raises(ValueError, match="unknown exercise"):
         list(several.judged(course.root / "chapters" / "fast.ipynb", ["fast-2"], [], 1))
+
+
+def handed(course, *sources, name="Ada_4242_1_hw1.ipynb"):
+    """A notebook with these cells, as Canvas names it, collected."""
+    folder = course.root / "in"
+    folder.mkdir(exist_ok=True)
+    cells = [{"cell_type": "code", "source": s, "metadata": {}} for s in sources]
+    (folder / name).write_text(json.dumps({"cells": cells}))
+    return course.collect("hw1", [folder])
+
+
+def test_a_cell_that_is_no_python_is_not_called_missing(chapter):
+    label = chapter.exercises[0]
+    source = f'x = (1\ncheck("{label}", x)'
+    found = submission.own(chapter, [{"cell_type": "code", "source": source, "metadata": {}, "id": "a"}])
+    assert "never closed (line 1)" in found.broken[label] and not any(label in note for note in found.notes)
+    assert submission.answering([{"cell_type": "code", "source": source}], label) == source
+    mended = [{"cell_type": "code", "source": s, "metadata": {}, "id": s[:5]} for s in (source, f'check("{label}", 1)')]
+    assert label in submission.own(chapter, mended).answers and not submission.own(chapter, mended).broken
+
+
+def test_a_student_has_one_number_also_when_the_roster_comes_later(course):
+    assert handed(course, "1", name="adalovelace_4242_1_hw1.ipynb") == ["adalovelace-4242"]
+    course.enroll({"4242": "Ada Lovelace", "17": "Bob"})
+    assert handed(course, "2", name="adalovelace_4242_2_hw1.ipynb") == ["adalovelace-4242"]
+    assert course.students("hw1") == ["adalovelace-4242"] and course.absent("hw1") == ["Bob"]
+    course.enroll({"5": "Sam"})  # a late joiner: the others stay
+    assert course.roster == {"4242": "Ada Lovelace", "17": "Bob", "5": "Sam"}
+
+
+def test_what_is_no_notebook_is_left_and_said(course, capsys):
+    (course.root / "in").mkdir()
+    (course.root / "in" / "Ada_4242_1_hw1.pdf").write_text("x")
+    course.enroll({"17": "Bob"})
+    assert main(["course", "-C", str(course.root), "collect", "hw1", str(course.root / "in")]) == FINISHED
+    said = capsys.readouterr().out
+    assert "Ada_4242_1_hw1.pdf" in said and "nothing from Bob" in said
+
+
+def test_words_with_points_given_by_hand_reach_the_student_and_the_export(course, capsys):
+    handed(course, "1")
+    hw1 = course.assignment("hw1")
+    grade, = course.open_grades(hw1)
+    grade.decisions = {"fast-2": decided("wrong", "Not yet.")}
+    course.keep(hw1, grade)
+    words = ["course", "-C", str(course.root), "grade", "hw1", "--set", "4242", "fast-2", "1"]
+    assert main([*words, "--say", "The idea is <right>."]) == FINISHED
+    grade = course.grade(hw1, grade.student)
+    assert "The idea is &lt;right&gt;." in report.feedback(course, hw1, grade)
+    assert "fast-2: given by your teacher" in report.table(course, hw1, [grade], "moodle")
+    assert main([*words[:-1], "-"]) == FINISHED and course.grade(hw1, grade.student).comments == {}
+
+
+def test_an_assignment_may_be_of_the_pool_alone(course, capsys):
+    words = ["assign", "hw2", "fast", "--exercises", "none", "--pool", "receptive-field"]
+    assert main(["course", "-C", str(course.root), *words]) == FINISHED
+    assert list(course.assignment("hw2").points) == ["pool-receptive-field"]
+
+
+def test_what_could_not_be_judged_is_judged_again(course):
+    handed(course, "1")
+    hw1 = course.assignment("hw1")
+    grade, = course.open_grades(hw1)
+    grade.decisions = {"fast-2": decided("open"), "fast-5": decided("right")}
+    course.keep(hw1, grade)
+    assert [g.student for g in course.open_grades(hw1)] == [grade.student]
+    grade.decisions["fast-2"] = decided("wrong")
+    course.keep(hw1, grade)
+    assert course.open_grades(hw1) == []

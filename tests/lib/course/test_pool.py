@@ -20,7 +20,7 @@ def course(tmp_path):
     found = Course.begin(tmp_path / "course", ROOT / "chapters", "Nets")
     found.assign(Assignment("hw1", "fast", {"fast-2": 2.0, "pool-receptive-field": 1.0, "pool-shortcut": 3.0},
                             runs="degradation/quick/plain-20,residual-20"))
-    found.set_roster({"4242": "Ada Lovelace", "17": "Emmy Noether"})
+    found.enroll({"4242": "Ada Lovelace", "17": "Emmy Noether"})
     return found
 
 
@@ -110,7 +110,7 @@ def test_who_handed_in_is_found_in_the_roster(course):
     assert [who("adalovelace", "4242"), who("17"), who("17-hw1"), who("emmy noether"), who("kurt", "5")] == \
         ["4242", "17", "17", "17", None]
     assert [who("Ada-Lovelace-4242"), who("4242_ada"), who("17 and 4242"), who("hw17")] == ["4242", "4242", None, None]
-    course.set_roster({})
+    (course.root / "roster.json").unlink()
     assert who("kurt", "5") == ""
 
 

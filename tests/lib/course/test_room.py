@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from resnet_lib.course import grading, sandbox
+from resnet_lib.course import grading, sandbox, several
 from resnet_lib.course.submission import Chapter
 
 CELL = 5.0  # seconds of the wall clock: short, and long enough for a busy machine
@@ -338,7 +338,7 @@ def test_each_student_is_judged_by_numbers_of_their_own(tmp_path):
 
     assert main(["course", "new", str(tmp_path / "c"), "--notebooks", str(ROOT / "chapters")]) == FINISHED
     course = Course(tmp_path / "c")
-    course.set_roster({"7": "Ada", "8": "Emmy"})
+    course.enroll({"7": "Ada", "8": "Emmy"})
     words = ["course", "-C", str(course.root)]
     assert main([*words, "assign", "hw", "fast", "--exercises", "5", "--pool", "receptive-field,shortcut"]) == FINISHED
     items = [course.item(label) for label in course.assignment("hw").points if label.startswith("pool-")]
@@ -353,3 +353,24 @@ def test_each_student_is_judged_by_numbers_of_their_own(tmp_path):
     states = {n: [d["state"] for _, d in sorted(course.grade(hw, n).decisions.items())]
               for n in ("Ada-7", "Emmy-8", "9")}
     assert states == {"Ada-7": ["right"] * 3, "Emmy-8": ["right", "wrong", "wrong"], "9": ["right", "open", "open"]}
+
+
+@needs_room
+@pytest.mark.slow
+def test_runs_that_a_page_needs_are_trained_once_and_found_in_every_room(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
+    page = 'from resnet_lib import experiments\nfound = experiments.run("depth_helps", "quick", (0,), ["plain-8"])[0]'
+    cells = [{"cell_type": "code", "source": page, "metadata": {}, "id": "p"},
+             {"cell_type": "code", "source": "...", "metadata": {"resnet": {"exercise": "x-1", "role": "starter"}},
+              "id": "s"},
+             {"cell_type": "code", "source": 'check("x-1", found.final)',
+              "metadata": {"resnet": {"exercise": "x-1", "role": "solution"}}, "id": "a"}]
+    several.train_runs(Chapter(cells), ["x-1"])
+    kept = sorted((tmp_path / "_build" / "runs" / "depth_helps" / "quick").glob("*.json"))
+    assert len(kept) == 1
+    with grading.Room(sandbox.walls(), library, 90, 60) as room:
+        room.run(page)
+        assert room.value("found.final['train_error']") == json.loads(kept[0].read_text())["rows"][-1]["train_error"]
+        room.run(page.replace("(0,)", "(1,)"))  # one that is not there is trained in the room, and kept in it
+        assert room.value("found.seed") == 1
+    assert sorted((tmp_path / "_build" / "runs" / "depth_helps" / "quick").glob("*.json")) == kept
