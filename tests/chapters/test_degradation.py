@@ -1,7 +1,11 @@
 """What the chapter on degradation says of its own runs, on the data that lie here and on the digits."""
 
+import math
+
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 
 from resnet_lib import experiments, plots
 from conftest import HERE
@@ -57,3 +61,20 @@ def test_the_explosion_inflates_the_first_layers_weights(records):
     growth = {v: np.mean([r.probes[1]["weight_norm"][0] / r.probes[0]["weight_norm"][0] for r in records[v]])
               for v in ("plain-20", "plain-56")}
     assert growth["plain-56"] > 5 and growth["plain-20"] < 1.5
+
+
+def test_batch_norm_stretches_the_gradient_by_what_the_page_says():
+    """A wide chain of linear layers, batch norm and ReLU at random weights: sqrt(pi / (pi - 1)) a layer."""
+    torch.manual_seed(0)
+    layers, width = 24, 512
+    x, outputs = torch.randn(1024, width), []
+    for _ in range(layers):
+        y = x @ torch.randn(width, width) / width ** 0.5
+        y.requires_grad_() if not outputs else y.retain_grad()
+        outputs.append(y)
+        x = F.batch_norm(y, None, None, training=True).relu()
+    (x * torch.randn_like(x)).sum().backward()
+    norms = [y.grad.norm().item() * y.std().item() for y in outputs]  # the weights' scale taken out
+    growth = (norms[0] / norms[-1]) ** (1 / (layers - 1))
+    assert growth == pytest.approx(math.sqrt(math.pi / (math.pi - 1)), rel=0.02)
+    assert round((math.pi / (math.pi - 1)) ** 27, -3) == 31_000
