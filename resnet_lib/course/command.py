@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import records
 from ..files import write_atomically
-from . import handout, people, report, runs, sandbox, selftest
+from . import handout, incoming, people, report, runs, sandbox, selftest
 from .folder import Assignment, Course, CourseError, Grade
 from .pool import PREFIX, label_of
 from .several import Work, judged
@@ -150,7 +150,7 @@ def _collect(args) -> int:
     course = Course(args.folder)
     new = course.collect(args.name, args.sources)
     print(f"{len(new)} new versions of {len(set(new))} students; {len(course.students(args.name))} have handed in")
-    if left := course.ignored(args.sources):
+    if left := incoming.ignored(args.sources):
         _tell(f"no notebook, and left where they are: {', '.join(left)}")
     if course.roster and (absent := course.absent(args.name)):
         _tell(f"nothing from {', '.join(absent)}")
@@ -216,7 +216,8 @@ def _by_hand(course: Course, assignment: Assignment, student: str, label: str, p
         raise CourseError(f"{assignment.name} has no {label}; it has {', '.join(assignment.points)}")
     most = assignment.points[label]
     if points == "-":
-        grade.by_hand.pop(label, None), grade.comments.pop(label, None)
+        grade.by_hand.pop(label, None)
+        grade.comments.pop(label, None)
     else:
         try:
             given = float(points)

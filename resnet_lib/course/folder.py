@@ -1,6 +1,6 @@
 """A course on disk: its notebooks, assignments, hand-ins and grades, all plain files that people can read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -8,17 +8,16 @@ import hashlib
 import json
 import re
 import secrets
-import zipfile
 
 from ..files import write_atomically
+from . import incoming
 from .people import enrolled, key_of, student_of
 from .pool import PREFIX, Item, label_of, samples
-from .submission import MOST, Chapter, SubmissionError, read
+from .submission import Chapter, SubmissionError, read
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MISSING = {"state": "missing", "text": "", "answer": "", "proposal": None}  # what is not decided
 LATE = "-late"  # behind the name of a version that Canvas calls late
-TAKEN = (".ipynb", ".json")
 STAMP = "%Y-%m-%dT%H-%M-%S"
 
 
@@ -214,13 +213,19 @@ class Course:
         them or by the student; the students that got a new version. Every version is kept."""
         self.assignment(assignment)
         new = []
-        for inside, when, content in _found(sources):
-            name, number, late = student_of(inside)
+        for source in sources:
+            if not source.exists():
+                raise CourseError(f"there is no {source}")
+        for file in incoming.files(sources):
+            if not file.taken:
+                continue
+            content = file.read()
+            name, number, late = student_of(file.name)
             name, number = enrolled(name, number, self.roster) or (name, number)
             key = self._known_as(number) or key_of(name, number)
             folder = self.root / "collected" / assignment / key
-            target = folder / (f"{when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}{LATE * late}"
-                               f"{Path(inside).suffix}")
+            target = folder / (f"{file.when.strftime(STAMP)}-{hashlib.sha256(content).hexdigest()[:8]}{LATE * late}"
+                               f"{Path(file.name).suffix}")
             if target.exists():
                 continue
             folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +237,7 @@ class Course:
     def _known_as(self, number: str) -> str | None:
         """What the files of the student with this number are called already, in any assignment."""
         for path in sorted((self.root / "collected").glob("*/*/student.json")) if number else ():
-            if json.loads(path.read_text(encoding="utf-8"))["number"] == number:
+            if _number(path) == number:
                 return path.parent.name
         return None
 
@@ -247,21 +252,8 @@ class Course:
 
     def absent(self, assignment: str) -> list[str]:
         """Those in the roster from whom nothing came."""
-        here = {json.loads(path.read_text(encoding="utf-8"))["number"]
-                for path in (self.root / "collected" / assignment).glob("*/student.json")}
+        here = set(map(_number, (self.root / "collected" / assignment).glob("*/student.json")))
         return [name or number for number, name in self.roster.items() if number not in here]
-
-    @staticmethod
-    def ignored(sources: Iterable[Path]) -> list[str]:
-        """The names of files among the hand-ins that are neither notebooks nor records."""
-        found = []
-        for source in sources:
-            if source.is_dir():
-                found += [str(p.relative_to(source)) for p in sorted(source.rglob("*")) if p.is_file()]
-            elif zipfile.is_zipfile(source):
-                with zipfile.ZipFile(source) as archive:
-                    found += [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-        return [name for name in found if not name.endswith(TAKEN)]
 
     def counted(self, assignment: Assignment, student: str) -> tuple[Path | None, bool]:
         """The version that counts, the last that was on time, else the first; and whether it is late. None: there are
@@ -316,24 +308,9 @@ def _write(path: Path, content: dict) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def _number(student: Path) -> str:
+    return json.loads(student.read_text(encoding="utf-8"))["number"]
+
+
 def _when(path: Path) -> datetime:
     return datetime.strptime(path.stem.removesuffix(LATE).rsplit("-", 1)[0], STAMP)
-
-
-def _found(sources: Iterable[Path]) -> Iterator[tuple[str, datetime, bytes]]:
-    """Name, time and content of each notebook and record; a zip is read, never unpacked."""
-    for source in sources:
-        if not source.exists():
-            raise CourseError(f"there is no {source}")
-        if source.is_dir():
-            yield from ((str(p.relative_to(source)), datetime.fromtimestamp(p.stat().st_mtime), p.read_bytes())
-                        for p in sorted(source.rglob("*")) if p.suffix in TAKEN and p.is_file()
-                        and p.stat().st_size <= MOST)
-        elif zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                for entry in archive.infolist():
-                    if entry.filename.endswith(TAKEN) and entry.file_size <= MOST:
-                        with archive.open(entry) as file:
-                            yield entry.filename, datetime(*entry.date_time), file.read(MOST + 1)
-        else:
-            yield source.name, datetime.fromtimestamp(source.stat().st_mtime), source.read_bytes()
