@@ -7,7 +7,8 @@ from pathlib import Path
 from .. import records
 from ..files import write_atomically
 from . import handout, incoming, people, report, runs, sandbox, selftest
-from .folder import Assignment, Course, CourseError, Grade
+from .folder import Course, CourseError
+from .grade import Assignment, Grade
 from .pool import PREFIX, label_of
 from .several import Work, judged
 from .submission import SubmissionError
@@ -201,7 +202,8 @@ def _explain(course: Course, assignment: Assignment, student: str) -> int:
     points = grade.points(assignment)
     for label, most in assignment.points.items():
         decision = grade.decision(label)
-        given = " (given by hand)" if label in grade.by_hand else ""
+        given = (" (given by hand)" if label in grade.by_hand else
+                 f" (by hand, for the version before: {grade.fallen[label]:g})" if label in grade.fallen else "")
         _tell(f"\n{label}: {points[label]:g} of {most:g}{given}, {report.WORDS[decision['state']]}. {decision['text']}")
         if decision["answer"]:
             _tell(f"{_proposed(decision)}\n{_code(decision)}")

@@ -1,7 +1,7 @@
 """A course on disk: its notebooks, assignments, hand-ins and grades, all plain files that people can read."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 import hashlib
@@ -11,86 +11,18 @@ import secrets
 
 from ..files import write_atomically
 from . import incoming
+from .grade import Assignment, Grade
 from .people import enrolled, key_of, student_of
 from .pool import PREFIX, Item, label_of, samples
 from .submission import Chapter, SubmissionError, read
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-MISSING = {"state": "missing", "text": "", "answer": "", "proposal": None}  # what is not decided
 LATE = "-late"  # behind the name of a version that Canvas calls late
 STAMP = "%Y-%m-%dT%H-%M-%S"
 
 
 class CourseError(ValueError):
     """Something about a course that its instructor can mend; the message says how."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Some of a chapter's exercises, with points; ``due``: local time, as 2026-12-01T23:59, or None; ``runs``: what
-    each student trains for the class's result, as degradation/quick/plain-56,residual-56, or None."""
-
-    name: str
-    chapter: str
-    points: dict[str, float]
-    due: str | None = None
-    runs: str | None = None
-
-    @property
-    def most(self) -> float:
-        """All points together."""
-        return sum(self.points.values())
-
-    def late(self, when: datetime) -> bool:
-        """Whether a hand-in of this time comes too late."""
-        end = "T23:59:59" if self.due and len(self.due) == 10 else ""  # a day, which ends at its end
-        return self.due is not None and when > datetime.fromisoformat(self.due + end)
-
-
-@dataclass
-class Grade:
-    """What a student has got. ``decisions``: label -> {state, text, answer}; ``by_hand``: points that a person gave."""
-
-    student: str
-    name: str
-    number: str
-    file: str
-    digest: str
-    late: bool
-    decisions: dict[str, dict] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    by_hand: dict[str, float] = field(default_factory=dict)
-    comments: dict[str, str] = field(default_factory=dict)  # label: what that person says to the student
-    accepted: dict[str, dict] = field(default_factory=dict)  # label: the proposal that a person has accepted
-
-    def decision(self, label: str) -> dict:
-        """What is decided about an exercise."""
-        return self.decisions.get(label, MISSING)
-
-    def accept(self, label: str) -> dict:
-        """Count what the check proposed for an exercise; the proposal."""
-        said = self.decisions[label]["proposal"]
-        self.decisions[label] |= said
-        self.accepted[label] = said
-        return said
-
-    def accept_again(self) -> None:
-        """After the same hand-in was judged again: what a person has accepted, where the check says the same."""
-        for label, said in self.accepted.items():
-            decision = self.decision(label)
-            if decision["state"] == "hand" and decision.get("proposal") == said:
-                decision |= said
-
-    def points(self, assignment: Assignment) -> dict[str, float]:
-        """Points of each exercise; what a person gave comes before what the judge says."""
-        right = {label for label, decision in self.decisions.items() if decision["state"] == "right"}
-        return {label: self.by_hand.get(label, most if label in right else 0.0)
-                for label, most in assignment.points.items()}
-
-    def waiting(self, assignment: Assignment) -> list[str]:
-        """The exercises that a person still has to look at."""
-        return [label for label in assignment.points if label not in self.by_hand
-                and self.decision(label)["state"] in ("hand", "open")]
 
 
 class Course:
@@ -144,7 +76,7 @@ class Course:
         """Add to those who are in the course; who is in it stays, with the numbers of the pool that were given."""
         _write(self.root / "roster.json", self.roster | roster)
 
-    def enrolled(self, grade: "Grade") -> str | None:
+    def enrolled(self, grade: Grade) -> str | None:
         """The number in the roster of the one who handed in; None where it cannot be told, "" without a roster."""
         if not self.roster:
             return ""
@@ -291,10 +223,10 @@ class Course:
                     and not any(before.decision(label)["state"] == "open" for label in assignment.points):
                 continue
             about = json.loads((path.parent / "student.json").read_text(encoding="utf-8"))
-            found.append(Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late,
-                               by_hand=before.by_hand if before and before.digest == digest else {},
-                               comments=before.comments if before and before.digest == digest else {},
-                               accepted=before.accepted if before and before.digest == digest else {}))
+            grade = Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late)
+            if before:
+                grade.follow(before)
+            found.append(grade)
         return found
 
     def notebook(self, grade: Grade) -> list[dict]:

@@ -3,7 +3,8 @@
 import json
 import re
 
-from .folder import Assignment, Course
+from .folder import Course
+from .grade import Assignment
 from .pool import PREFIX, own_number
 from .submission import role
 

@@ -5,7 +5,8 @@ import csv
 import io
 import re
 
-from .folder import Assignment, Course, Grade
+from .folder import Course
+from .grade import Assignment, Grade
 from .pool import PREFIX
 from .submission import SubmissionError, answering
 

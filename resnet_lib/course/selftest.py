@@ -7,7 +7,8 @@ import tempfile
 
 from ..files import write_atomically
 from . import report
-from .folder import Course, Grade
+from .folder import Course
+from .grade import Grade
 from .several import Work, judged
 
 

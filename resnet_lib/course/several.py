@@ -13,7 +13,7 @@ import tempfile
 from .. import checks
 from ..files import home
 from . import sandbox
-from .folder import MISSING, Grade
+from .grade import MISSING, Grade
 from .pool import PREFIX, Item
 from .submission import Chapter, Submission, SubmissionError, needs, read
 

@@ -14,7 +14,8 @@ import torch
 from conftest import ROOT
 from resnet_lib.__main__ import FAILED, FINISHED, main
 from resnet_lib.course import cells, report, several, submission, wire
-from resnet_lib.course.folder import Assignment, Course, CourseError, Grade
+from resnet_lib.course.folder import Course, CourseError
+from resnet_lib.course.grade import Assignment, Grade
 from resnet_lib.course.submission import Chapter, SubmissionError
 
 
@@ -236,6 +237,16 @@ def test_grading_goes_on_where_it_was_and_points_given_by_hand_stay(course, tmp_
     course.collect("hw1", [tmp_path / "ada.ipynb"])
     if datetime.now() < datetime(2026, 12, 1, 9):  # else the first version is late
         assert [(g.student, g.by_hand) for g in course.open_grades(hw1)] == [("ada", {}), ("emmy", {})]
+        ada = course.open_grades(hw1)[0]  # a person has to say again what this one gets, unless the check says right
+        ada.decisions = {"fast-2": decided("wrong", "No."), "fast-5": decided("right", "Right.")}
+        assert ada.fallen == {"fast-2": 1.5} and ada.waiting(hw1) == ["fast-2"] and ada.points(hw1)["fast-2"] == 0
+        course.keep(hw1, ada)
+        assert course.open_grades(hw1, again=True)[0].fallen == {"fast-2": 1.5}
+        capsys.readouterr()
+        assert main([*folder, "grade", "hw1", "--why", "ada"]) == FINISHED
+        assert "(by hand, for the version before: 1.5)" in capsys.readouterr().out
+        ada.by_hand["fast-2"] = 0.0
+        assert ada.waiting(hw1) == []
     assert main([*folder, "feedback", "hw1"]) == main([*folder, "export", "hw1", "--lms", "moodle"]) == FINISHED
     assert main([*folder, "grade", "hw1", "--why", "nobody"]) == FAILED
     assert main([*folder, "assign", "hw2", "fast", "--exercises", "9"]) == FAILED

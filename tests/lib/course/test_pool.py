@@ -10,7 +10,8 @@ from conftest import ROOT
 from resnet_lib import checks, experiments, records
 from resnet_lib.__main__ import FAILED, FINISHED, main
 from resnet_lib.course import handout, people, pool, runs, submission
-from resnet_lib.course.folder import Assignment, Course, CourseError, Grade
+from resnet_lib.course.folder import Course, CourseError
+from resnet_lib.course.grade import Assignment, Grade
 
 STUDENTS = [str(number) for number in range(4000, 4200)]
 
