@@ -79,14 +79,17 @@ def jobs(name: str, tier: str, seeds=None, variants=None) -> list[Job]:
     return found
 
 
-def find(name: str, tier: str, variant: str, unfinished: bool = False) -> list[Record]:
-    """The records there are of a variant, by seed: live ones for the present data, else committed ones.
+def find(name: str, tier: str, variant: str | None = None, unfinished: bool = False) -> list[Record]:
+    """The records there are of a variant, by seed, or of all variants: live ones for the present data, else
+    committed ones.
 
     Only records made by the present declaration count, and all of a result are of the same data. A
     committed record may be of data that do not lie here (CIFAR-10, where only the digits do). With
     ``unfinished`` a seed that has no result is stood in for by what a stopped run had reached, where
     that is committed: ask `Record.finished`.
     """
+    if variant is None:
+        return [r for v in EXPERIMENTS[name].tiers[tier].variants for r in find(name, tier, v, unfinished)]
     live, committed, stopped = [], [], []
     for seed in seeds_of(name, tier, variant):
         stem = f"{variant}-s{seed}"

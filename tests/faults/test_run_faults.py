@@ -14,8 +14,7 @@ import pytest
 from conftest import ROOT, cli
 from resnet_lib.__main__ import main
 
-VARIANT = "plain-56"
-WORDS = ("run", "degradation", "--variants", VARIANT, "--seeds", "0")
+WORDS = ("run", "degradation", "--seeds", "0", "--variants")
 
 
 def start(home: Path, *words: str) -> subprocess.Popen:
@@ -29,7 +28,7 @@ def store(home: Path) -> Path:
 
 
 def the_record(home: Path) -> dict:
-    path, = store(home).glob(f"{VARIANT}-s0.*.json")
+    path, = store(home).glob("plain-*-s0.*.json")
     return json.loads(path.read_text())
 
 
@@ -48,15 +47,15 @@ def wait_for(pattern: str, home: Path, process: subprocess.Popen) -> Path:
 def test_four_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
-    assert cli(*WORDS, home=whole).returncode == 0
+    assert cli(*WORDS, "plain-20", home=whole).returncode == 0
     random.seed(0)
     kills = 0
     while kills < 4:
-        process = start(killed, *WORDS, "--resume", "--checkpoint-every", "0.3")  # most are in mid-row
+        process = start(killed, *WORDS, "plain-20", "--resume", "--checkpoint-every", "0.3")  # most are in mid-row
         before = {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")} if store(killed).exists() else {}
         # half of the kills fall anywhere, even before the first step; half after this process has made progress
         try:
-            process.wait(timeout=random.uniform(0.2, 6))
+            process.wait(timeout=random.uniform(0.2, 5))
         except subprocess.TimeoutExpired:
             pass
         if kills % 2:
@@ -71,7 +70,7 @@ def test_four_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-    assert cli(*WORDS, "--resume", home=killed).returncode == 0
+    assert cli(*WORDS, "plain-20", "--resume", home=killed).returncode == 0
     ours, theirs = the_record(killed), the_record(whole)
     assert ours["rows"] == theirs["rows"] and ours["probes"] == theirs["probes"]
     assert len(ours["segments"]) > 1
@@ -80,9 +79,10 @@ def test_four_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
 
 @pytest.mark.slow
 def test_two_runs_of_the_same_id_train_once(tmp_path):
-    first = start(tmp_path, *WORDS)
+    words = (*WORDS, "plain-56")  # long enough that the second comes before the first is through
+    first = start(tmp_path, *words)
     wait_for("*.ckpt", tmp_path, first)
-    second = cli(*WORDS, home=tmp_path)
+    second = cli(*words, home=tmp_path)
     out, err = first.communicate(timeout=300)
     assert first.returncode == 0 and second.returncode == 0, (err, second.stderr)
     assert "is being trained by another process" in second.stderr
@@ -149,7 +149,7 @@ def on_a_small_disk(home: Path, size: str, before: str, *words: str) -> subproce
 @pytest.mark.slow
 def test_a_disk_that_fills_up_stops_with_one_line_and_the_run_can_go_on(tmp_path):
     """3 MB hold one checkpoint of plain-56 but not two."""
-    done = on_a_small_disk(tmp_path, "3m", "true", *WORDS)
+    done = on_a_small_disk(tmp_path, "3m", "true", *WORDS, "plain-56")
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: plain-56-s0: the checkpoint at step")
     assert "the checkpoint before it is kept" in done.stderr and "--resume" in done.stderr

@@ -18,7 +18,7 @@ from resnet_lib.train import Run
 from conftest import ROOT
 
 EXECUTION = Execution(device="cpu", threads=1, workers=2, checkpoint_every=0.3)
-RECIPE = Recipe(steps=600, batch=16, lr=0.05, drops=(), augment="none", eval_every=150)
+RECIPE = Recipe(steps=400, batch=16, lr=0.05, drops=(), augment="none", eval_every=100)
 NET = {"name": "cifar_resnet", "depth": 8, "width": 4, "in_channels": 1}
 SMALL = {"degradation": Experiment("degradation", "?", "digits", {"paper": Tier(
     {"plain-20": Variant({**NET, "residual": False}), "residual-20": Variant(NET)}, RECIPE, size=8, n_train=100,
@@ -89,12 +89,12 @@ def test_the_state_says_step_rate_and_time_left(small, monkeypatch):
     lefts = [left for group in queue.missing(queue.order(), print) for left in group]
     progress = recorder.Progress(lefts)
     first, second = (left.job.recipe_id for left in lefts)
-    progress.progress(first, 200 * 16)  # it goes on from step 200
+    progress.progress(first, 50 * 16)  # it goes on from step 50
     for _ in range(10):
         clock[0] += 30
         progress.progress(first, 30 * 16)  # a step a second
     text = recorder.state()
-    assert "degradation/paper/plain-20-s0 step 500 of 600, 1.00 steps/s, 1\u00a0min 40\u00a0s left" in text
+    assert "degradation/paper/plain-20-s0 step 350 of 400, 1.00 steps/s, 50\u00a0s left" in text
     assert "0 finished, 1 waiting" in text and "residual-20" not in text
     progress.progress(second, 16)
     progress.ended(lefts[1].job)
