@@ -1,4 +1,4 @@
-"""Every preset of the playground, trained with two seeds (weekly with five): its caption has to hold for each of them."""
+"""Every preset of the playground, trained with two seeds, weekly with five: its caption has to hold for each."""
 
 import json
 import math
