@@ -25,7 +25,8 @@ PLAN = (
     ("degradation", "short", "(plain|residual)-(32|44)", ALL),
     ("degradation", "paper", "(plain|residual)-20", FIRST), ("degradation", "short", "plain-56-3x", ALL),
     ("degradation", "paper", "(plain|residual)-56", FIRST),
-    ("mnist_simple", "paper", ".*", ALL), ("mnist_simple", "short", ".*", ALL), ("cifar_keras_v1", "paper", "(adam|sgd)-20", FIRST),
+    ("mnist_simple", "paper", ".*", ALL), ("mnist_simple", "short", ".*", ALL),
+    ("cifar_keras_v1", "paper", "(adam|sgd)-20", FIRST),
     ("fashion_d2l", "paper", "d2l-resnet-18", FIRST), ("cifar_resnet18", "short", "pool", ALL),
     ("degradation", "paper", "(plain|residual)-20", LATER), ("degradation", "paper", CENTRAL, LATER),
     *((name, "paper", ".*", seeds) for seeds in (FIRST, LATER)

@@ -461,14 +461,23 @@ def test_the_bibliography_has_the_labels_of_the_chapters_and_titles_as_written()
     assert "Deep Residual Learning for Image Recognition" in texts and "\\" not in texts
 
 
-def test_chinese_terms_of_the_glossary_name_their_language():
+def repaired(name, body):
     from resnet_book.page import repair_body
 
-    def repaired(name, body):
-        context = {"body": body}
-        repair_body(None, name, "", context, None)
-        return context["body"]
+    context = {"body": body}
+    repair_body(None, name, "", context, None)
+    return context["body"]
 
+
+def test_no_line_ends_between_a_number_and_its_per_cent():
+    body = ('<p title="80 % of 3 · 4">below 80\n%, 6.61 ± 0.16 % · seed 1 (k = 12, a and b)</p><pre>80 %\n± 3</pre>'
+            '<script type="application/json">"5 % · 6"</script>')
+    assert repaired("chapters/mnist", body) == (
+        '<p title="80 % of 3 · 4">below 80\xa0%, 6.61 ±\xa00.16\xa0%\xa0· seed 1 (k\xa0=\xa012, a and b)</p>'
+        '<pre>80 %\n± 3</pre><script type="application/json">"5 % · 6"</script>')
+
+
+def test_chinese_terms_of_the_glossary_name_their_language():
     text = '<dt id="块"><a title="块">block</a></dt><dd>块. Of 混合精度 and x &lt; 块</dd>'
     assert repaired("chapters/mnist", text) == text
     assert repaired("pages/glossary", text) == (

@@ -98,7 +98,7 @@
         element("div", {}, element("div", { className: "rn-digit-sees" }, this.seen, element("span", { textContent: TEXT.sees })),
           element("p", { className: "rn-lab-head", textContent: TEXT.probabilities }), this.bars)),
       ...this.blocks(), this.note, this.verdict, element("p", { className: "rn-lab-small", textContent: TEXT.legend }),
-      ...this.foot(TEXT.tryThis, "live", TEXT.origin(this.data))];
+      ...this.foot(TEXT.tryThis, "recorded", TEXT.origin(this.data))];
     }
 
     makeBoard() {

@@ -33,6 +33,9 @@ REDIRECT = """<!DOCTYPE html>
 """
 UNUSED = ("_static/scripts/fontawesome.js", "_static/scripts/fontawesome.js.LICENSE.txt")
 CHINESE = re.compile(r"[\u4e00-\u9fff]+(?![^<>]*>)")  # outside of tags
+NOT_PROSE = re.compile(r"(<(?:script|style|pre)\b.*?</(?:script|style|pre)>|<[^>]+>)", re.DOTALL)
+# number and per cent, a deviation and its sign, a separator and what stands before it belong on one line
+TOGETHER = re.compile(r"(?<=\d)\s(?=%)|(?<=±)\s(?=\d)|\s(?=· )|(?<=\b\w)\s(?== \d)|(?<=\b\w =)\s(?=\d)")
 HERE = Path(__file__).parent
 
 
@@ -80,7 +83,8 @@ def launch_only_notebooks(app, pagename, templatename, context, doctree):
 def repair_body(app, pagename, templatename, context, doctree):
     """Roles that docutils gives the list of cited papers: one is deprecated, the other lacks its items.
 
-    And the language of Chinese terms, which a screen reader would else spell with an English voice.
+    And the language of Chinese terms, which a screen reader would else spell with an English voice, and spaces at which
+    no line may end.
     """
     body = context.get("body") or ""
     if "citation-list" in body:
@@ -89,7 +93,8 @@ def repair_body(app, pagename, templatename, context, doctree):
     if pagename.endswith("glossary"):
         body = CHINESE.sub(r'<span lang="zh-Hans">\g<0></span>', body)
     if body:
-        context["body"] = body
+        parts = NOT_PROSE.split(body)  # text at even places
+        context["body"] = "".join(part if k % 2 else TOGETHER.sub("\xa0", part) for k, part in enumerate(parts))
 
 
 def finish(app, exception):
