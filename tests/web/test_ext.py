@@ -469,12 +469,14 @@ def repaired(name, body):
     return context["body"]
 
 
-def test_no_line_ends_between_a_number_and_its_per_cent():
-    body = ('<p title="80 % of 3 · 4">below 80\n%, 6.61 ± 0.16 % · seed 1 (k = 12, a and b)</p><pre>80 %\n± 3</pre>'
-            '<script type="application/json">"5 % · 6"</script>')
-    assert repaired("chapters/mnist", body) == (
-        '<p title="80 % of 3 · 4">below 80\xa0%, 6.61 ±\xa00.16\xa0%\xa0· seed 1 (k\xa0=\xa012, a and b)</p>'
-        '<pre>80 %\n± 3</pre><script type="application/json">"5 % · 6"</script>')
+def test_no_line_ends_between_a_number_and_its_unit_or_within_a_name():
+    kept = ('<pre>80 %\n± 3</pre><script type="application/json">"5 % · plain-6"</script><code>plain-20 · 3 s</code>'
+            '<svg><text>plain-20, 3 %</text></svg><span class="math notranslate">\\(ab-1 = 3 %\\)</span>'
+            '<div class="math notranslate" id="e"><span>(1)</span>\\[ab-1\\]</div>')
+    body = '<p title="80 % of ResNet-18 · 4">below 80\n%, 6.61 ± 0.16 % · seed 1 (k = 12, a and b) of ResNet-18, 3 sets'
+    assert repaired("chapters/mnist", body + kept) == (
+        '<p title="80 % of ResNet-18 · 4">below 80\xa0%, 6.61 ±\xa00.16\xa0%\xa0· seed\xa01 (k\xa0=\xa012, a and b) of '
+        '<span class="rn-whole">ResNet-18</span>, 3 sets') + kept
 
 
 def test_chinese_terms_of_the_glossary_name_their_language():

@@ -33,9 +33,15 @@ REDIRECT = """<!DOCTYPE html>
 """
 UNUSED = ("_static/scripts/fontawesome.js", "_static/scripts/fontawesome.js.LICENSE.txt")
 CHINESE = re.compile(r"[\u4e00-\u9fff]+(?![^<>]*>)")  # outside of tags
-NOT_PROSE = re.compile(r"(<(?:script|style|pre)\b.*?</(?:script|style|pre)>|<[^>]+>)", re.DOTALL)
-# number and per cent, a deviation and its sign, a separator and what stands before it belong on one line
-TOGETHER = re.compile(r"(?<=\d)\s(?=%)|(?<=±)\s(?=\d)|\s(?=· )|(?<=\b\w)\s(?== \d)|(?<=\b\w =)\s(?=\d)")
+PROSE = re.compile(  # what is not in the first group
+    r"(<(script|style|pre|svg|code|select|textarea)\b.*?</\2>|<(span|div) class=\"math\b.*?</\3>|<[^>]*>)|[^<]+",
+    re.DOTALL)
+# number and unit, a deviation and its sign, a table and its number, a separator and what stands before it
+TOGETHER = re.compile(
+    r"(?<=\d)\s(?=(?:%|(?:points?|pixels?|bits?|threads?|rounds?|layers?|blocks?|channels?|steps?|epochs?|seeds?|ms|min|s|h"
+    r"|[kMG]B|[MG]MAC|[TP]FLOP)\b))|(?<=±)\s(?=\d)|\s(?=· )|(?<=\b\w)\s(?== \d)|(?<=\b\w =)\s(?=\d)"
+    r"|(?<=\bseed)\s(?=\d)|(?<=\b(?:Table|block|seeds))\s(?=\d)|(?<=\b(?:Figure|stride))\s(?=\d)|(?<=\bExercise)\s(?=\d)")
+WHOLE = re.compile(r"\b[A-Za-z]{2,}\d*-\d[\w-]*|\b\d{4}-\d\d-\d\d\b")  # a net's name, a date
 HERE = Path(__file__).parent
 
 
@@ -93,8 +99,12 @@ def repair_body(app, pagename, templatename, context, doctree):
     if pagename.endswith("glossary"):
         body = CHINESE.sub(r'<span lang="zh-Hans">\g<0></span>', body)
     if body:
-        parts = NOT_PROSE.split(body)  # text at even places
-        context["body"] = "".join(part if k % 2 else TOGETHER.sub("\xa0", part) for k, part in enumerate(parts))
+        context["body"] = PROSE.sub(lambda found: found[0] if found[1] else _together(found[0]), body)
+
+
+def _together(text):
+    """Text of a page in which no line ends within a name, or between a number and its unit."""
+    return WHOLE.sub(r'<span class="rn-whole">\g<0></span>', TOGETHER.sub("\xa0", text))
 
 
 def finish(app, exception):
