@@ -452,6 +452,7 @@ def test_second_mirror(tmp_path, mnist, serve):
     assert len(first.asked) == 8
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(tmp_path, cifar, serve):
     """SIGKILL while half the archive is sent: no file under its final name; the next run completes the set."""
     host = serve(cifar)

@@ -27,7 +27,8 @@ needs_others = pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="
 # --- consoles
 
 
-@pytest.mark.parametrize("encoding", ["ascii", *(pytest.param(e, marks=pytest.mark.slow) for e in ("cp1252", "cp437"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
 def test_a_console_without_our_letters_gets_the_whole_list(encoding, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     for words, lines in ((["list"], 100), (["control"], 30)):
@@ -106,6 +107,7 @@ def test_ctrl_c_is_answered_with_what_this_command_takes(command, words, monkeyp
         assert wording.COMMAND not in os.environ
 
 
+@pytest.mark.slow
 def test_functions_do_not_speak_of_flags(tiny):
     with pytest.raises(ValueError) as problem:
         experiments.run("degradation", execution=Execution(device="cuda"))
@@ -117,6 +119,7 @@ def test_functions_do_not_speak_of_flags(tiny):
 # --- records and homes
 
 
+@pytest.mark.slow
 def test_recorded_runs_are_found_wherever_home_is(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path / "not there yet"))
     found = experiments.find("degradation", "short", "plain-56")
@@ -287,6 +290,7 @@ def test_a_control_whose_reference_has_not_learned_says_so():
 
 
 @pytest.mark.parametrize("words", [[str(ROOT / "tools" / "setup.py"), "help"], ["-m", "resnet_lib", "env"]])
+@pytest.mark.slow
 def test_without_docstrings_everything_still_works(words, tmp_path):
     """PYTHONOPTIMIZE=2 takes docstrings and assertions away; some machines set it for everybody."""
     env = {**os.environ, "PYTHONOPTIMIZE": "2", "RESNET_LIB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -294,6 +298,7 @@ def test_without_docstrings_everything_still_works(words, tmp_path):
     assert done.returncode == 0 and done.stdout.count("\n") >= 5, done.stderr
 
 
+@pytest.mark.slow
 def test_the_library_alone_leads_to_its_modules():
     code = "import resnet_lib; resnet_lib.nets.cifar_resnet(20); assert 'plots' in dir(resnet_lib); resnet_lib.net"
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -236,12 +236,14 @@ def test_a_damaged_record_in_the_store_is_named_and_left_alone(home, capsys, dam
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     done = cli("run", "imagenet_family", "--variants", "resnet-18", home=tmp_path / "file" / "home")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "set RESNET_LIB_HOME" in done.stderr
 
 
+@pytest.mark.slow
 def test_cuda_where_there_is_none(tmp_path):
     import torch
 

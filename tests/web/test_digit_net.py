@@ -26,6 +26,7 @@ console.log(JSON.stringify(cases.map(([pixels, off]) =>
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
+@pytest.mark.slow
 def test_logits_in_node_are_those_of_pytorch():
     done = subprocess.run(["node", "-e", NODE, str(ROOT / "web" / "elements" / "digitnet.js")], text=True, timeout=300,
                           input=json.dumps({"data": held(), "cases": cases()}), capture_output=True)

@@ -27,6 +27,7 @@ def node(script, *values):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", engine_oracle.TOLERANCE)
 def test_passes_gradients_and_updates_are_those_of_pytorch(kind):
     specs = engine_oracle.cases()

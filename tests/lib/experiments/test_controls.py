@@ -71,6 +71,7 @@ def test_the_best_of_several_decides(small, monkeypatch):
     assert outcome.best == "plain-8" and not outcome.stands
 
 
+@pytest.mark.slow
 def test_one_command_lists_them_and_one_refuses_an_unknown_name(tmp_path):
     listed = cli("control", home=tmp_path)
     assert listed.returncode == 0

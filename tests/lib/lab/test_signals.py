@@ -70,6 +70,7 @@ def test_the_border_factor_is_the_limit_of_the_map(size):
     assert float(torch.linalg.eigvalsh(matrix / 3).max()) ** 2 == pytest.approx(signals.border_factor(size))
 
 
+@pytest.mark.slow
 def test_narrow_nets_scatter_more_and_their_typical_signal_is_smaller(pictures):
     logs = {w: torch.stack([(p.forward[-1] / p.forward[0]).log() for p in (
         signals.passage(pictures, 2.0, 30, w, seed, "circular") for seed in range(20))]) for w in (4, 32)}

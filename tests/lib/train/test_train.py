@@ -186,6 +186,7 @@ def test_probes_do_not_change_a_run():
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_64_pictures_can_be_learned_by_heart():
     images = toy_images(64)
     recipe = Recipe(steps=150, batch=64, lr=0.02, drops=(), augment="none", eval_every=150)
