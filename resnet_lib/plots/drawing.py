@@ -127,22 +127,23 @@ def curves(records: Sequence[Record], y: str = "train_error", ax: Axes | None = 
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str, float]]) -> None:
-    """Names at the lines' right ends, ``(y, text, color, x)``, pushed apart where they would overlap.
+    """Names at the lines' right ends, ``(y, text, color, x)``, pushed apart as little as keeps them from overlapping.
 
     For axes whose limits and scale are set: heights are taken as fractions of the axis, so a logarithmic one will do.
     """
+    from sklearn.isotonic import isotonic_regression  # takes a while
+
     to_fraction = ax.transData + ax.transAxes.inverted()
     heights, names = [], []
     for y, text, color, x in sorted(ends):
-        heights.append(min(max(to_fraction.transform((x, y))[1], 0.02), 1.0))
+        heights.append(to_fraction.transform((x, y))[1])
         names.append(ax.annotate(text, (x, 0), xycoords=("data", "axes fraction"), xytext=(5, 0),
                                  textcoords="offset points", color=color, va="center", annotation_clip=False))
     inches = ax.figure.get_figheight() * ax.get_position().height
     line = 1.15 * names[0].get_fontsize() / 72 / inches  # of the axis
-    for k in range(1, len(heights)):  # upward from the lowest
-        heights[k] = max(heights[k], heights[k - 1] + line)
-    for k in reversed(range(len(heights))):  # and down from the top, where that was too far
-        heights[k] = min(heights[k], 1.0 - line * (len(heights) - 1 - k))
+    # as near to the ends as distances of a line allow: least squares under an order, once the distances are taken off
+    apart = line * np.arange(len(heights))
+    heights = isotonic_regression(heights - apart, y_min=0.04, y_max=1 - apart[-1]) + apart
     for name, height in zip(names, heights, strict=True):
         name.xy = (name.xy[0], height)
 
