@@ -51,7 +51,7 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.stands is None:
-            return (f"the reference ends at {100 * self.reference:.1f} %, which is hardly better than guessing: "
+            return (f"The reference ends at {100 * self.reference:.1f} %, which is hardly better than guessing: "
                     f"this control cannot judge here")
         gap = 100 * (self.error - self.reference)
         return (f"{self.best} ends at {100 * self.error:.1f} %, {abs(gap):.1f} points "
