@@ -165,7 +165,7 @@ def dots(groups: dict[str, Sequence[float]], colors: dict[str, str], xlabel: str
     ax.set_ylim(len(groups) - 0.4, -0.6)
     ax.set_xlabel(xlabel)
     if percent_to:
-        ax.set_xlim(0, percent_to)
+        ax.set_xlim(-0.02 * percent_to, percent_to)  # a dot at 0 does not touch its name
         percent(ax.xaxis)
     if reference:
         ax.axvline(reference[0], color=MUTED, linewidth=0.8)

@@ -78,7 +78,7 @@ def test_dots_of_the_last_rows_in_per_cent():
     groups = plots.finals(found, "test_error")
     assert groups == {"plain-20": pytest.approx([0.2, 0.3]), "residual-20": [0.1]}
     ax = plots.dots(groups, dict.fromkeys(groups, "#000000"), "test error", percent_to=0.5)
-    assert [t.get_text() for t in ax.get_yticklabels()] == list(groups) and ax.get_xlim() == (0, 0.5)
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(groups) and ax.get_xlim() == (-0.01, 0.5)
     assert ax.xaxis.get_major_formatter()(0.25) == "25%"
     assert [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1][0] == pytest.approx(0.25)
 
