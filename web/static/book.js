@@ -3,7 +3,7 @@
   "use strict";
 
   const TEXT = { scroll: "Wide content, scrolls sideways" };
-  const WIDE = "pre, mjx-container[display], .pst-scrollable-table-container, .cell_output, .rn-data, .rn-drawing";
+  const WIDE = "pre, mjx-container[display], .pst-scrollable-table-container, .cell_output, .rn-data, .rn-drawing, .rn-net-stages";
 
   // Search shows an extract of each hit by fetching the page, which browsers refuse on file://.
   if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS === "object") {

@@ -305,7 +305,7 @@ def test_the_commands_of_the_guide_are_taken(tmp_path, monkeypatch, capsys):
     import re
     import shlex
 
-    page = (ROOT / "pages" / "teaching.md").read_text(encoding="utf-8")
+    page = (ROOT / "pages" / "teaching.md").read_text(encoding="utf-8").replace("\\\n", "")
     lines = [line.split("#")[0] for line in re.findall(r"^course (.*)$", page, re.MULTILINE)]
     assert len(lines) > 15
     monkeypatch.chdir(tmp_path)
