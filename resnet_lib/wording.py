@@ -117,11 +117,6 @@ def sign(text):
     return text.replace("-", "−")
 
 
-def not_recorded(command: str, what: str = "These runs are") -> "Text":
-    """What a cell shows in place of runs that are not in this copy, with the words of `python -m resnet_lib` for it."""
-    return Text(f"*{what} not recorded in this copy of the book. The command is* `python -m resnet_lib {command}`*.*")
-
-
 # --- tables -----------------------------------------------------------------------------------------------
 
 RULES = {"l": ":--", "c": ":-:", "r": "--:"}  # what stands under a column's title

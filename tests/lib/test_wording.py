@@ -8,7 +8,7 @@ from IPython.core.formatters import DisplayFormatter
 from markdown_it import MarkdownIt
 import pytest
 
-from resnet_lib.wording import (NBSP, Text, above_or_below, mean_range, mean_spread, not_recorded, number, percent,
+from resnet_lib.wording import (NBSP, Text, above_or_below, mean_range, mean_spread, number, percent,
                                 points, power, table)
 
 
@@ -81,11 +81,6 @@ def test_fractions_in_words():
 
 def test_powers_of_ten():
     assert [power(3.2e-15), power(-1e12, 1), power(2.0)] == ["3·10⁻¹⁵", "−1.0·10¹²", "2·10⁰"]
-
-
-def test_what_is_not_recorded_names_its_command():
-    shown = not_recorded("run degradation --tier short --record")
-    assert "`python -m resnet_lib run degradation --tier short --record`" in shown and type(shown) is Text
 
 
 def test_means_over_seeds():
