@@ -1,6 +1,7 @@
 """What several test files share."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 import json
 import os
@@ -108,6 +109,14 @@ def tiny(home, monkeypatch):
     declared = replace(DEGRADATION, tiers={"quick": tier, "paper": tier})
     monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", declared)
     return home
+
+
+@cache
+def the_book():
+    """The book's pages, parsed once for all tests of a process."""
+    from book import Book  # here: processes that tests start may know tests/ alone
+
+    return Book()
 
 
 def randomize_batch_norm(net: torch.nn.Module, seed: int = 0, affine: bool = False) -> None:

@@ -7,9 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from book import Book
 from parser import CodeCell
-from conftest import randomize_batch_norm
+from conftest import randomize_batch_norm, the_book
 from resnet_lib import blocks, experiments, nets, plots
 from resnet_lib.nets import relatives
 
@@ -20,7 +19,7 @@ NAME = "chapters/after"
 def page():
     """What the page's visible cells define: functions, classes and imports, without what they print or run."""
     names: dict = {}
-    for cell in Book().pages[NAME].walk(CodeCell):
+    for cell in the_book().pages[NAME].walk(CodeCell):
         if not cell.hidden:
             kept = [node for node in ast.parse(cell.code).body
                     if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef)]

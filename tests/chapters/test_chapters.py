@@ -9,10 +9,11 @@ import pytest
 from book import Book
 from lints import exercise_faults, reference_faults
 from prose import SILENT, bare_in, bare_numbers
-from parser import CodeCell, parse
-from conftest import ROOT
+from parser import CodeCell, Exercise, parse
+import check_site
+from conftest import ROOT, the_book
 
-BOOK = Book()
+BOOK = the_book()
 PAGES = list(BOOK.pages)
 
 
@@ -54,6 +55,16 @@ def test_the_page_for_instructors_lists_every_exercise_and_how_it_is_judged():
         label: words[type(checks[label]).__name__] if label in checks else "you" for label in labels}
     assert {task for _, task, *_ in listed} <= set(
         "compute control derive estimate explore judge predict read repair write".split())
+
+
+@pytest.mark.parametrize("name", BOOK.chapters)
+def test_the_built_page_has_judged_the_solution_of_each_checked_exercise(name):
+    """`check_site` refuses any other verdict than "right"."""
+    page = ROOT / "_build" / "html" / f"{name}.html"
+    if not page.is_file():
+        pytest.skip("the book is not built: make book")
+    said = check_site.Page(page.read_text(encoding="utf-8")).verdicts
+    assert said == ["right"] * sum(e.starter is not None for e in BOOK.pages[name].walk(Exercise))
 
 
 def test_every_check_belongs_to_a_starter():

@@ -19,8 +19,8 @@ def runs(request, digits_home):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "digits":
             patch.setenv("RESNET_LIB_HOME", str(digits_home))
-        found = experiments.run("degradation", "quick", (0, 1), ["plain-20", "plain-56", "residual-20", "residual-56"])
-        found += experiments.run("function_classes", "quick", None, GROWN)
+        found = experiments.run("degradation", "quick", (0,), ["plain-20", "plain-56", "residual-20", "residual-56"])
+        found += experiments.run("function_classes", "quick", (0,), GROWN)
         trained = {v: experiments.trained("degradation", "quick", v) for v in NETS}
         pictures = experiments.job("degradation", "quick", "plain-20").pictures.load()
     x = pictures.train_x.float() / 255

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from book import Book
+from conftest import the_book
 from parser import CodeCell
 from resnet_lib.exercises import using
 
@@ -20,7 +20,7 @@ CONSTANTS = {"digits", "LABELS", "SEEDS", "x28"}
 def page():
     """What the page's visible cells define: functions and a few constants, without what they print or run."""
     names: dict = {}
-    for cell in Book().pages["chapters/using"].walk(CodeCell):
+    for cell in the_book().pages["chapters/using"].walk(CodeCell):
         if not cell.hidden:
             kept = [node for node in ast.parse(cell.code).body if isinstance(node, KEPT)
                     or isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).strip("()") in
@@ -134,6 +134,7 @@ def test_a_near_source_helps_and_a_far_one_loses_to_pixels(page, frame):
         assert page["beats"](found["pixels"][k], found["clothes"][k])
 
 
+@pytest.mark.slow
 def test_the_mistakes_do_what_the_page_says(page):
     near, x, y = page["near"], page["x28"], page["digits"].test_y
     right = page["answers"](near, x)

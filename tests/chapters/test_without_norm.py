@@ -12,14 +12,13 @@ REMEDIES = ("zero", "skipinit", "sqrt", "fixup")
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [HERE, "digits"])
 def test_without_a_remedy_the_net_diverges_and_with_one_it_does_not(where, digits_home, monkeypatch):
+    """The page's pair; all four remedies are in the recorded runs, below."""
     if where == "digits":
         monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
-    found = experiments.run("no_batch_norm", "quick", (0,), [f"{r}-lr0.05" for r in ("none", *REMEDIES)])
-    finals = {r.variant.partition("-")[0]: r.final for r in found}
-    assert finals["none"]["train_loss"] is None
-    assert abs(finals["none"]["train_error"] - 0.9) < 0.05  # one in ten is right: it answers class 0
-    assert all(finals[remedy]["train_loss"] is not None for remedy in REMEDIES)
-    assert min(finals[remedy]["train_error"] for remedy in REMEDIES) < 0.82  # so few steps do not do it for all four
+    without, scaled = experiments.run("no_batch_norm", "quick", (0,), ["none-lr0.05", "sqrt-lr0.05"])
+    assert without.final["train_loss"] is None
+    assert abs(without.final["train_error"] - 0.9) < 0.05  # one in ten is right: it answers class 0
+    assert scaled.final["train_loss"] is not None
 
 
 def test_a_net_of_nan_answers_class_0():

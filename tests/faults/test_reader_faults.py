@@ -28,7 +28,7 @@ needs_others = pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_without_our_letters_gets_the_whole_list(encoding, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     for words, lines in ((["list"], 100), (["control"], 30)):

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import ROOT, cli
+from resnet_lib import experiments
 from resnet_lib.__main__ import main
 
 WORDS = ("run", "degradation", "--seeds", "0", "--variants")
@@ -43,50 +44,61 @@ def wait_for(pattern: str, home: Path, process: subprocess.Popen) -> Path:
     pytest.fail(f"no {pattern} in two minutes")
 
 
+@pytest.fixture
+def whole(digits_home, monkeypatch):
+    """The record of plain-20, trained without an interruption."""
+    with monkeypatch.context() as patch:
+        patch.setenv("RESNET_LIB_HOME", str(digits_home))
+        record, = experiments.run("degradation", "quick", (0,), ["plain-20"])
+    assert len(record.segments) == 1
+    return record
+
+
 @pytest.mark.slow
-def test_four_kills_and_resumes_give_the_uninterrupted_rows(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir(), killed.mkdir()
-    assert cli(*WORDS, "plain-20", home=whole).returncode == 0
+def test_kills_and_resumes_give_the_uninterrupted_rows(tmp_path, whole):
     random.seed(0)
     kills = 0
-    while kills < 4:
-        process = start(killed, *WORDS, "plain-20", "--resume", "--checkpoint-every", "0.3")  # most are in mid-row
-        before = {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")} if store(killed).exists() else {}
-        # half of the kills fall anywhere, even before the first step; half after this process has made progress
-        try:
-            process.wait(timeout=random.uniform(0.2, 5))
-        except subprocess.TimeoutExpired:
-            pass
-        if kills % 2:
-            while process.poll() is None and before == {p: p.stat().st_mtime_ns for p in store(killed).glob("*.ckpt")}:
+    while kills < 3:
+        process = start(tmp_path, *WORDS, "plain-20", "--resume", "--checkpoint-every", "0.3")  # most are in mid-row
+        before = {p: p.stat().st_mtime_ns for p in store(tmp_path).glob("*.ckpt")} if store(tmp_path).exists() else {}
+        # the second falls anywhere, even before the first step; the others after this process has made progress
+        if kills == 1:
+            try:
+                process.wait(timeout=random.uniform(0.2, 5))
+            except subprocess.TimeoutExpired:
+                pass
+        else:
+            while process.poll() is None and before == {p: p.stat().st_mtime_ns
+                                                         for p in store(tmp_path).glob("*.ckpt")}:
                 time.sleep(0.01)
         if process.poll() is not None:  # finished before they were used up: begin again, the kills go on counting
             assert process.returncode == 0, process.stderr.read()
-            assert the_record(killed)["rows"] == the_record(whole)["rows"]
-            for path in store(killed).iterdir():
+            assert the_record(tmp_path)["rows"] == whole.rows
+            for path in store(tmp_path).iterdir():
                 path.unlink()
             continue
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-    assert cli(*WORDS, "plain-20", "--resume", home=killed).returncode == 0
-    ours, theirs = the_record(killed), the_record(whole)
-    assert ours["rows"] == theirs["rows"] and ours["probes"] == theirs["probes"]
+    assert cli(*WORDS, "plain-20", "--resume", home=tmp_path).returncode == 0
+    ours = the_record(tmp_path)
+    assert ours["rows"] == whole.rows and ours["probes"] == whole.probes
     assert len(ours["segments"]) > 1
-    assert {p.suffix for p in store(killed).iterdir()} == {".json", ".lock", ".pt"}  # weights are kept; no checkpoint
+    assert {p.suffix for p in store(tmp_path).iterdir()} == {".json", ".lock", ".pt"}  # weights are kept; no checkpoint
 
 
 @pytest.mark.slow
 def test_two_runs_of_the_same_id_train_once(tmp_path):
-    words = (*WORDS, "plain-56")  # long enough that the second comes before the first is through
+    words = (*WORDS, "plain-20")
     first = start(tmp_path, *words)
     wait_for("*.ckpt", tmp_path, first)
-    second = cli(*words, home=tmp_path)
-    out, err = first.communicate(timeout=300)
-    assert first.returncode == 0 and second.returncode == 0, (err, second.stderr)
-    assert "is being trained by another process" in second.stderr
-    assert second.stdout == out
+    first.send_signal(signal.SIGSTOP)  # it holds the run until the second one has come
+    second = start(tmp_path, *words)
+    assert "is being trained by another process" in second.stderr.readline()
+    first.send_signal(signal.SIGCONT)
+    (out, err), (again, more) = first.communicate(timeout=300), second.communicate(timeout=300)
+    assert first.returncode == 0 and second.returncode == 0, (err, more)
+    assert again == out
     assert len(the_record(tmp_path)["segments"]) == 1
 
 
@@ -205,16 +217,13 @@ def test_resume_from_another_recipes_checkpoint(checkpoint):
 
 
 @pytest.mark.slow
-def test_a_run_moves_to_another_folder_as_one_file(checkpoint, tmp_path):
+def test_a_run_moves_to_another_folder_as_one_file(checkpoint, whole, tmp_path):
     home, path = checkpoint
     moved = tmp_path / "run.ckpt"
     moved.write_bytes(path.read_bytes())
-    words = ("run", "degradation", "--variants", "plain-20", "--seeds", "0")
-    assert cli(*words, "--resume", str(moved), home=tmp_path).returncode == 0
-    assert cli(*words, home=tmp_path / "from the start").returncode == 0
-    rows = [json.loads(next(store(h).glob("*.json")).read_text()) for h in (tmp_path, tmp_path / "from the start")]
-    assert rows[0]["rows"] == rows[1]["rows"]
-    assert [len(r["segments"]) for r in rows] == [2, 1]
+    assert cli(*WORDS, "plain-20", "--resume", str(moved), home=tmp_path).returncode == 0
+    ours = the_record(tmp_path)
+    assert ours["rows"] == whole.rows and len(ours["segments"]) == 2
 
 
 @pytest.mark.parametrize("damage, word", [
@@ -290,4 +299,4 @@ def test_a_missing_compiler_is_one_line_and_loses_nothing(checkpoint, tmp_path):
     assert done.stderr.startswith("error: plain-20-s0: torch.compile failed") and "without --compile" in done.stderr
     assert done.stderr.count("\n") == 1
     assert path.read_bytes() == before
-    assert cli(*words, home=tmp_path).returncode == 0
+    assert cli(*words, "--budget", "0", home=tmp_path).returncode == 3  # it goes on

@@ -12,8 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from book import Book
-from conftest import cli, mostly_slow, toy_images
+from conftest import cli, mostly_slow, the_book, toy_images
 from parser import CodeCell, Solution
 from resnet_lib import checks, nets, probes
 from resnet_lib.checks import check
@@ -21,7 +20,7 @@ from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.surroundings import SETTINGS, SurroundingsError, _float32, standard
 from resnet_lib.train import Run
 
-BOOK = Book()
+BOOK = the_book()
 
 
 @contextmanager

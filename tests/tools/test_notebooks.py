@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, the_book
 
 import bundle
 import generate
@@ -28,7 +28,7 @@ from resnet_lib import values
 from resnet_lib.widgets import live
 
 nbformat = pytest.importorskip("nbformat")
-BOOK = Book()
+BOOK = the_book()
 CHAPTERS = BOOK.chapters
 RAW = re.compile(
     r"\{[a-zA-Z:_+-]+\}`"  # a role
@@ -660,8 +660,15 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
 # --- every notebook, from beginning to end
 
 
+# One of each kind: live runs with a bet and full-size ones beside them, Dive into Deep Learning's code, figures to
+# turn, values told below the text. The code of the others has run in the book (`test_the_built_page_has_judged…`).
+SAMPLE = [f"chapters/{name}" for name in ("degradation", "why_depth", "residual_block", "function_classes", "mnist",
+                                          "fashion_mnist")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", [*SAMPLE, *(pytest.param(c, marks=pytest.mark.weekly) for c in CHAPTERS
+                                             if c not in SAMPLE)])
 def test_a_notebook_runs_and_its_solutions_are_right(name, digits_home, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))

@@ -447,6 +447,7 @@ def test_punctuation_stays_with_its_formula(before, behind, text):
     assert said == text and paragraph.astext() == f"{before or ''}x{behind or ''}"
 
 
+@pytest.mark.slow
 def test_the_bibliography_has_the_labels_of_the_chapters_and_titles_as_written():
     from pybtex.database import parse_file
     from pybtex.plugin import find_plugin

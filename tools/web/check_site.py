@@ -23,6 +23,7 @@ CSS_URL = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(https?:|//)""", re.IGN
 
 
 RAW_ROLE = re.compile(r"\{[a-z:-]+\}`[^`]{0,60}|^:::|^```|\$[A-Za-z\\][^$]{0,60}")
+VERDICT = re.compile(r"^rn-verdict rn-(\w+)$")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 CODE = {"script", "style", "pre", "code", "title"}
 ELEMENTS = "_static/interactive/"
@@ -36,6 +37,7 @@ class Page(HTMLParser):
         super().__init__()
         self.links, self.loads, self.ids = [], [], {"", "top"}
         self.policy, self.foreign_style = False, False
+        self.verdicts = []  # "right", "wrong", …: what the checks of exercises say on the page
         self.raw = ""  # markup that was meant for the builder and reached the reader
         self.data, self._is_data = 0, False  # bytes of data for interactive elements, without weights of nets
         self._inside = []
@@ -55,6 +57,7 @@ class Page(HTMLParser):
             self.loads.append(values.get("href") or "")
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "content-security-policy":
             self.policy = "default-src 'self'" in (values.get("content") or "")
+        self.verdicts += VERDICT.findall(values.get("class") or "")
         self._is_data = tag == "script" and values.get("type") == "application/json"
         if tag not in VOID:
             self._inside.append(tag)
@@ -95,6 +98,7 @@ def static_faults(site):
             faults.append(f"{name}: a style loads from another host")
         if page.raw:
             faults.append(f"{name}: markup reached the reader: {page.raw}")
+        faults += [f"{name}: a solution is judged {v}" for v in page.verdicts if v != "right"]
         if (added := page.data + _bytes_loaded(site, name, page, ELEMENTS)) > ELEMENTS_LIMIT:
             faults.append(f"{name}: interactive elements add {added / 1000:.0f} kB, at most "
                           f"{ELEMENTS_LIMIT / 1000:.0f} are allowed")

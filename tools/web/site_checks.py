@@ -145,9 +145,9 @@ def browser_faults(chromium, site, names):
     with served(site) as web:
         for name in names:
             visit(web, name, 1280, (math_faults, scroll_faults, player_faults), THEMES)
-            # what only a phone shows, the head of the page, is the same on all
-            visit(web, name, PHONE, (math_faults, scroll_faults, player_faults), THEMES, contrast=name == HEAD_SHOWN_ON)
-            visit(file_address(site), name, 1280, (math_faults, player_faults))
+            # opened as a file; what only a phone shows, the head of the page, is the same on all
+            visit(file_address(site), name, PHONE, (math_faults, scroll_faults, player_faults), THEMES,
+                  contrast=name == HEAD_SHOWN_ON)
         if "search.html" in names:
             for base in (web, file_address(site)):
                 note(f"search.html ({urlsplit(base).scheme})", search_faults(chromium, base))

@@ -82,7 +82,7 @@ def test_one_command_lists_them_and_one_refuses_an_unknown_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_one_command_runs_one_and_says_what_came_out(tmp_path):
-    done = cli("control", "batch-norm", home=tmp_path)  # on the digits
+def test_one_command_runs_one_and_says_what_came_out(digits_home):
+    done = cli("control", "batch-norm", home=digits_home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(("the conclusion stands", "the conclusion falls"))

@@ -271,11 +271,11 @@ def test_quick_tier_of_every_experiment_trains_on_the_digits(digits_home, monkey
 
 @pytest.mark.slow
 def test_processes_give_the_same_rows_as_one_after_another(home):
-    options = {"seeds": (0,), "variants": ["adam-20", "sgd-20"]}
-    alone = experiments.run("cifar_keras_v1", "quick", execution=ONE, **options)
+    options = {"seeds": (0,), "variants": ["plain-14", "residual-14"]}
+    alone = experiments.run("relatives", "quick", execution=ONE, **options)
     for path in records.live_root().rglob("*.json"):
         path.unlink()
-    together = experiments.run("cifar_keras_v1", "quick", execution=replace(ONE, workers=2), **options)
+    together = experiments.run("relatives", "quick", execution=replace(ONE, workers=2), **options)
     assert [r.rows for r in together] == [r.rows for r in alone]
     assert json.dumps(together[0].rows) == json.dumps(alone[0].rows)
 

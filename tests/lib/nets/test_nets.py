@@ -269,6 +269,7 @@ def test_without_batch_norm_only_convolutions_and_the_last_layer_are_left():
         nets.cifar_resnet(20, block="pre", norm=False)
 
 
+@pytest.mark.slow
 def test_a_narrow_strided_projection_survives_channels_last():
     """oneDNN issue 6035: in one operation this corrupts memory, so it runs in a process of its own; many times, since
     not every overrun hits something."""

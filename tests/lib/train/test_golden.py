@@ -20,7 +20,7 @@ from resnet_lib import nets
 from resnet_lib.identity import SEMANTICS, run_id
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
-from conftest import toy_images
+from conftest import mostly_slow, toy_images
 
 FILE = Path(__file__).with_name("golden.json")
 BASE = Recipe(steps=4, batch=32, lr=0.02, drops=(2,), eval_every=1, seed=1)
@@ -90,7 +90,10 @@ def measure(name: str) -> list[float]:
 GOLDEN = json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-@pytest.mark.parametrize("name", [*CASES, *NETS])
+LARGE = ("resnet50", "cifar_resnet18", "d2l_resnet18")
+
+
+@pytest.mark.parametrize("name", mostly_slow([*CASES, *NETS], *({*CASES, *NETS} - {*LARGE})))
 def test_losses_are_those_of_these_semantics(name):
     assert str(SEMANTICS) in GOLDEN, "SEMANTICS was raised: write the new values by running this file as a script"
     now = measure(name)

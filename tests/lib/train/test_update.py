@@ -45,12 +45,12 @@ def moved(a: Run, b: Run) -> tuple[float, float]:
 
 # How far a step may end from the plain one, relative to its length. Float32 agrees to 1e-6 until rounding decides on
 # which side of zero the input of a ReLU falls; a few such switches make 1e-3. A rate wrong by a per cent makes 1e-2.
+# bf16 and compiled at once: below, over whole runs.
 WAYS = [
     pytest.param(PLAIN, {"channels_last": True}, 2e-3, id="channels_last"),
     pytest.param(PLAIN, {"fused": True}, 1e-6, id="fused"),
     pytest.param(PLAIN, {"precision": "bf16"}, 0.1, id="bf16"),
     pytest.param(PLAIN, {"compile": True}, 2e-3, id="compile", marks=pytest.mark.slow),
-    pytest.param(PLAIN, {"precision": "bf16", "compile": True}, 0.1, id="bf16-compile", marks=pytest.mark.slow),
     pytest.param(CUDA, {"channels_last": True}, 2e-3, id="cuda-channels_last", marks=needs_cuda),
     pytest.param(CUDA, {"fused": True}, 1e-5, id="cuda-fused", marks=needs_cuda),
     pytest.param(CUDA, {"autotune": True}, 2e-3, id="cuda-autotune", marks=needs_cuda),

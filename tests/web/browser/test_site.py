@@ -150,6 +150,12 @@ def test_markup_that_reached_the_reader_is_found_outside_of_code(tmp_path):
     assert check_site.static_faults(tmp_path) == ["index.html: markup reached the reader: $F_i(x_i) = x_{i+1}"]
 
 
+def test_a_solution_that_is_not_judged_right_is_found(tmp_path):
+    write(tmp_path, "".join(f'<div class="rn-verdict rn-{state}">said</div>' for state in ("right", "wrong", "open")))
+    assert check_site.static_faults(tmp_path) == ["index.html: a solution is judged wrong",
+                                                  "index.html: a solution is judged open"]
+
+
 def test_a_page_with_heavy_elements_is_found_and_weights_of_nets_do_not_count(tmp_path):
     data = '<script type="application/json">{{"{}": "{}"}}</script>'
     write(tmp_path, data.format("weights", "x" * 200_000) + data.format("curves", "x" * 100_000))
