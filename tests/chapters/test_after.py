@@ -114,8 +114,8 @@ def test_a_whole_net_is_torchvision_s(page, name):
 
 @pytest.mark.parametrize("make, side, key, parameters", [
     (lambda p: p["wrn"](), 32, "zagoruyko16-sizes", 36_479_194),
-    (lambda p: p["dense_bc_100"](), 32, "huang17-sizes", 769_162),
-    (lambda p: p["imagenet"](p["excited"]), 224, "hu18-sizes", 28_088_024)])
+    pytest.param(lambda p: p["dense_bc_100"](), 32, "huang17-sizes", 769_162, marks=pytest.mark.slow),
+    pytest.param(lambda p: p["imagenet"](p["excited"]), 224, "hu18-sizes", 28_088_024, marks=pytest.mark.slow)])
 def test_what_torchvision_does_not_have_has_the_paper_s_size(page, make, side, key, parameters):
     (theirs,) = plots.published()[key]["values"].values()
     with torch.device("meta"):

@@ -81,6 +81,7 @@ test_the_right_answer_passes = right_answers(RIGHT)
 test_each_mistake_gets_its_own_hint = usual_mistakes(WRONG)
 
 
+@pytest.mark.slow
 def test_the_answers_agree_with_the_nets():
     with torch.device("meta"):
         wide = torchvision.models.wide_resnet50_2()

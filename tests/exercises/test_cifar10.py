@@ -104,7 +104,8 @@ def test_the_quoted_record_is_the_recorded_one():
     assert record["rows"][-1]["step"] == cifar10.STEP and record["recipe"]["steps"] == cifar10.STEPS
 
 
-@pytest.mark.parametrize("s, delta, often", [(0.16, 0.2, 0.9), (1.0, 0.5, 0.95), (0.3, 0.3, 0.8)])
+@pytest.mark.parametrize("s, delta, often", [
+    (0.16, 0.2, 0.9), (0.3, 0.3, 0.8), pytest.param(1.0, 0.5, 0.95, marks=pytest.mark.slow)])
 def test_the_right_number_of_runs_is_the_smallest_that_imagined_runs_confirm(s, delta, often):
     n = RIGHT["cifar10-2"](s, delta, often)
 

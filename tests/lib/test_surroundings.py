@@ -231,7 +231,7 @@ def sample():
     return solutions([name for name in BOOK.chapters if name.endswith(("degradation", "bottlenecks"))])
 
 
-@pytest.mark.parametrize("name", mostly_slow(DISTURBANCES, "float64", "inference"))
+@pytest.mark.parametrize("name", mostly_slow(DISTURBANCES, "inference"))
 def test_right_answers_are_right(name, monkeypatch):
     with DISTURBANCES[name]():
         said = verdicts(sample(), monkeypatch)

@@ -27,7 +27,6 @@ from parser import CodeCell, Exercise, Solution
 from resnet_lib import values
 from resnet_lib.widgets import live
 
-nbformat = pytest.importorskip("nbformat")
 BOOK = the_book()
 CHAPTERS = BOOK.chapters
 RAW = re.compile(
@@ -65,6 +64,7 @@ def test_no_notebook_is_left_of_a_chapter_that_is_gone():
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_notebook_is_valid_and_holds_no_output(name):
+    nbformat = pytest.importorskip("nbformat")  # here: its import takes two seconds
     content = committed(name)
     nbformat.validate(content)
     for cell in content["cells"]:
@@ -329,8 +329,7 @@ def test_exercises_become_headings_starters_cells_and_solutions_folds(made):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_starter_runs_though_earlier_cells_did_not(name):
     """It takes no name from them: what it needs it makes or imports itself."""
-    content = nbformat.reads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
-    starters = [cell.source for cell in content.cells if "exercise" in cell.metadata.get("tags", [])]
+    starters = [text_of(cell) for cell in committed(name)["cells"] if "exercise" in cell["metadata"].get("tags", [])]
     assert starters
     for code in starters:
         tree = ast.parse(code)
@@ -670,7 +669,7 @@ SAMPLE = [f"chapters/{name}" for name in ("degradation", "why_depth", "residual_
 @pytest.mark.parametrize("name", [*SAMPLE, *(pytest.param(c, marks=pytest.mark.weekly) for c in CHAPTERS
                                              if c not in SAMPLE)])
 def test_a_notebook_runs_and_its_solutions_are_right(name, digits_home, tmp_path, monkeypatch):
-    nbclient = pytest.importorskip("nbclient")
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("RESNET_LIB_BOOK", raising=False)

@@ -408,7 +408,7 @@ def test_an_endless_loop_is_stopped_in_another_thread(ask):
     unjudged(found[0], "without an end")
 
 
-@pytest.mark.parametrize("alarm, limit", [(True, 1e-3), (False, 0.01)])
+@pytest.mark.parametrize("alarm, limit", [(True, 1e-3), pytest.param(False, 0.01, marks=pytest.mark.slow)])
 def test_a_limit_that_rings_at_the_very_end_of_the_code_never_reaches_ours(monkeypatch, alarm, limit):
     """100 calls that end about when their time does: each gives a value or is late, and nothing is raised later."""
     monkeypatch.setattr(guard, "can_alarm", lambda: alarm and ALARM)

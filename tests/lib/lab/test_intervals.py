@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from conftest import mostly_slow
 from resnet_lib.lab.intervals import noise, one_more
 
 
@@ -20,7 +21,7 @@ def test_one_more_uses_students_t(n, t):
     assert one_more(values) == pytest.approx(expected, rel=2e-4)  # the table has four digits
 
 
-@pytest.mark.parametrize("level", [0.5, 0.95])
+@pytest.mark.parametrize("level", mostly_slow([0.5, 0.95], 0.95))
 def test_one_more_run_lies_within_as_often_as_said(level):
     drawn = np.random.default_rng(0).normal(7, 3, (4_000, 4))
     inside = np.mean([abs(new - np.mean(rest)) <= one_more(rest, level) for *rest, new in drawn.tolist()])

@@ -10,7 +10,7 @@ from resnet_lib import nets
 from resnet_lib.nets import deepen
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
-from conftest import toy_images
+from conftest import mostly_slow, toy_images
 
 RECIPE = Recipe(steps=12, batch=32, lr=0.05, drops=(), augment="none", eval_every=3, deepen_to=20, deepen_at=6)
 CPU = Execution(device="cpu", threads=1, channels_last=False)
@@ -146,7 +146,7 @@ def test_what_cannot_be_deepened_is_refused_with_the_way_out():
 # --- a run that deepens its net ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("residual", mostly_slow([True, False], False))
 def test_a_run_deepens_its_net_and_can_be_resumed_anywhere(residual):
     def run():
         return Run(nets.cifar_resnet(8, residual=residual, width=4), toy_images(), RECIPE, CPU)
