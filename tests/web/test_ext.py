@@ -470,6 +470,11 @@ def repaired(name, body):
     return context["body"]
 
 
+def test_apostrophes_of_what_cells_give_out_are_printed_ones():
+    kept = "<pre>d2l's</pre><code>a['b']</code><p title=\"d2l's\">"
+    assert repaired("chapters/mnist", kept + "d2l's, he&#x27;s &#39;quoted&#39;") == kept + "d2l’s, he’s &#39;quoted&#39;"
+
+
 def test_no_line_ends_between_a_number_and_its_unit_or_within_a_name():
     kept = ('<pre>80 %\n± 3</pre><script type="application/json">"5 % · plain-6"</script><code>plain-20 · 3 s</code>'
             '<svg><text>plain-20, 3 %</text></svg><span class="math notranslate">\\(ab-1 = 3 %\\)</span>'
