@@ -472,7 +472,8 @@ def repaired(name, body):
 
 def test_apostrophes_of_what_cells_give_out_are_printed_ones():
     kept = "<pre>d2l's</pre><code>a['b']</code><p title=\"d2l's\">"
-    assert repaired("chapters/mnist", kept + "d2l's, he&#x27;s &#39;quoted&#39;") == kept + "d2l’s, he’s &#39;quoted&#39;"
+    found = repaired("chapters/mnist", kept + "d2l's, he&#x27;s &#39;quoted&#39;")
+    assert found == kept + "d2l’s, he’s &#39;quoted&#39;"
 
 
 def test_no_line_ends_between_a_number_and_its_unit_or_within_a_name():

@@ -36,8 +36,8 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]+(?![^<>]*>)")  # outside of tags
 PROSE = re.compile(  # what is not in the first group
     r"(<(script|style|pre|svg|code|select|textarea)\b.*?</\2>|<(span|div) class=\"math\b.*?</\3>|<[^>]*>)|[^<]+",
     re.DOTALL)
-# number and unit, a deviation and its sign, a table and its number, a separator and what stands before it
 APOSTROPHE = re.compile(r"(?<=\w)(?:'|&#x27;|&#39;)(?=\w)")
+# number and unit, a deviation and its sign, a table and its number, a separator and what stands before it
 TOGETHER = re.compile(
     r"(?<=\d)\s(?=(?:%|(?:points?|pixels?|bits?|threads?|rounds?|layers?|blocks?|channels?|steps?|epochs?|seeds?|ms|min|s|h"
     r"|[kMG]B|[MG]MAC|[TP]FLOP)\b))|(?<=±)\s(?=\d)|\s(?=· )|(?<=\b\w)\s(?== \d)|(?<=\b\w =)\s(?=\d)"
@@ -104,8 +104,8 @@ def repair_body(app, pagename, templatename, context, doctree):
 
 
 def _set(text):
-    """Text of a page in which no line ends within a name, or between a number and its unit; and apostrophes as printed,
-    which MyST sees to in the source, but not in what cells give out."""
+    """Text of a page in which no line ends within a name, or between a number and its unit; with printed apostrophes,
+    which MyST sees to in the source but not in what cells give out."""
     text = APOSTROPHE.sub("’", text)
     return WHOLE.sub(r'<span class="rn-whole">\g<0></span>', TOGETHER.sub("\xa0", text))
 
