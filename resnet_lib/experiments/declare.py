@@ -24,9 +24,8 @@ class Variant:
     how: dict = field(default_factory=dict)  # fields of `Execution` that its runs need, on whatever machine
 
 
-# Small nets: a run a core is fastest, and the sums of one thread are the same on every number of cores. They have many
-# small weights: one kernel for the whole update takes 5 to 9 % off a step of 56 narrow layers.
-ONE_THREAD = Execution(device="cpu", threads=1, workers=0, fused=True)
+# Small nets: a run a core is fastest, and the sums of one thread are the same on every number of cores.
+ONE_THREAD = Execution(device="cpu", threads=1, workers=0)
 
 
 @dataclass(frozen=True)
