@@ -62,8 +62,7 @@ class Outcome:
 _GAP = "plain-56 comes within 2 points of plain-20's training error"
 CONTROLS = (
     Control("rates", "degradation", "An unlucky learning rate is not what holds plain-56 back.",
-            f"At some rate {_GAP}.", "degradation",
-            ("plain-56-lr0.005", "plain-56-lr0.015", "plain-56-lr0.15"), "plain-20", 0.02),
+            f"At some rate {_GAP}.", "degradation", ("plain-56-lr0.015", "plain-56-lr0.15"), "plain-20", 0.02),
     Control("warm-up", "degradation", "A gentle start does not close plain-56's gap.", f"After a warm-up {_GAP}.",
             "degradation", ("plain-56-warmup-10", "plain-56-warmup-1000"), "plain-20", 0.02),
     Control("longer", "degradation", "Three times these few steps do not let plain-56 catch up.",

@@ -18,14 +18,14 @@ WARM_110 = {"warmup_steps": 400, "warmup_lr": 0.01}
 
 QUICK = Recipe(steps=192, batch=64, lr=0.05, drops=(), augment="none", eval_every=24,
                probe_steps=(0, 1, 2, 4, 8, 16, 30, 60, 96, 192))
-RATES = (0.005, 0.015, 0.15)  # the sweep around QUICK.lr
+RATES = (0.015, 0.15)  # on both sides of QUICK.lr
 
 
 def _quick_degradation() -> dict[str, Variant]:
     narrow = plain(56, width=8)
     controls = {
-        "plain-56-3x": Variant(narrow, {"steps": 3 * QUICK.steps, "eval_every": 48}, "three times the steps",
-                               seeds=(0,)),
+        "plain-56-3x": Variant(narrow, {"steps": 3 * QUICK.steps, "eval_every": 48, "probe_steps": ()},
+                               "three times the steps", seeds=(0,)),
     }
     # a tenth of the rate still inflates the first layers' weights tenfold; a thousandth leaves them as they were
     for part, words in ((10, "tenth"), (1000, "thousandth")):
@@ -38,7 +38,8 @@ def _quick_degradation() -> dict[str, Variant]:
                 plain(depth, width=8), {"fixed_norm": True, "lr": lr},
                 f"convolutions keep the norms they began with, learning rate {lr:g}", seeds=(0, 1, 2))
     for lr in RATES:
-        controls[f"plain-56-lr{lr:g}"] = Variant(narrow, {"lr": lr}, f"learning rate {lr:g}", seeds=(0,))
+        controls[f"plain-56-lr{lr:g}"] = Variant(narrow, {"lr": lr, "probe_steps": ()}, f"learning rate {lr:g}",
+                                                 seeds=(0,))
     kept = {name: replace(v, keep=(0,)) for name, v in pairs((20, 56), width=8).items()}
     return kept | controls
 

@@ -55,7 +55,7 @@ def test_a_stopped_run_is_never_drawn_as_finished():
 def test_marks_mean_the_same_everywhere():
     colors = {v: plots.COLORS[plots.kind(v)] for v in ("plain-20", "plain-56-3x", "residual-110", "adam-20")}
     assert colors == {"plain-20": "#D55E00", "plain-56-3x": "#D55E00", "residual-110": "#0072B2", "adam-20": "#009E73"}
-    assert [plots.depth(v) for v in ("plain-20", "plain-56-lr0.005", "plain-56-3x", "pool")] == [20, 56, 56, 20]
+    assert [plots.depth(v) for v in ("plain-20", "plain-56-lr0.015", "plain-56-3x", "pool")] == [20, 56, 56, 20]
     assert plots.weight("plain-20") < plots.weight("plain-32") < plots.weight("plain-56")
 
 
