@@ -70,6 +70,7 @@ def test_any_mixture_of_fragments_comes_back(seed):
     assert faults(parse(text), text) == []
 
 
+@pytest.mark.slow
 def test_every_fence_of_a_page_is_seen_as_the_build_sees_it():
     """As many code cells as plain markdown-it finds fences that begin {code-cell}, wherever they stand."""
     for path in PAGES:

@@ -162,6 +162,7 @@ def test_a_step_is_timed_once_for_all_that_matters(small, monkeypatch):
     assert estimates.seconds_per_step(job, ONE) == 123.0  # measured again, not an error
 
 
+@pytest.mark.slow
 def test_the_list_of_what_is_missing_rests_on_steps_timed_here(small, monkeypatch, capsys):
     monkeypatch.setattr(estimates, "_measure", lambda *_: 100.0)
     main(["queue", "--budget", "0"])
@@ -199,6 +200,7 @@ def test_a_budget_leaves_a_checkpoint_and_the_same_command_goes_on(small, capsys
     assert main(["queue"]) == FINISHED and "nothing is missing" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_that_take_turns_end_as_those_that_do_not(small):
     assert main(["queue", "--interleave", "2", "--only", "degradation/*-s0"]) == FINISHED
     for variant in ("plain-20", "residual-20"):
@@ -206,6 +208,7 @@ def test_runs_that_take_turns_end_as_those_that_do_not(small):
     assert not recorded(seed=1).exists()
 
 
+@pytest.mark.slow
 def test_an_error_ends_its_run_and_not_the_queue(small, monkeypatch, capsys):
     advance = Run.advance
 

@@ -32,6 +32,7 @@ def test_theory_meets_measurement(kind, scale):
     assert abs(math.log(norms[0] / expected[0])) < math.log(10)
 
 
+@pytest.mark.slow
 def test_a_scaled_shortcut_starves_or_feeds_depending_on_the_branch():
     """The reversal in the chapter: at λ = 1/2 the gradient vanishes behind small branches, explodes with batch norm."""
     first = {k: chains.gradient_norms(chains.Chain(k).double(), *batch(32), 0.5)[0][0] for k in ("sqrt", "norm")}

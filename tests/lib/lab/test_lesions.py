@@ -43,6 +43,7 @@ def test_a_plain_net_cannot_lose_a_block_that_changes_the_shape():
     assert lesions.swaps(nets.cifar_resnet(20, width=4)) == [(0, 1), (0, 2), (1, 2), (4, 5), (7, 8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [True, False])
 def test_every_combination_is_the_net_with_its_blocks_cut_out_by_hand(residual):
     net, x = trained_like(residual), torch.randn(7, 1, 12, 12)

@@ -120,6 +120,7 @@ def test_forgotten_strides_load_weights_without_a_word(reference):
     assert lookalikes.gap(net, reference, torch.randn(2, 3, 64, 64)) > 0.1
 
 
+@pytest.mark.slow
 def test_biases_before_a_norm_have_no_gradient_and_those_on_shortcuts_repeat_another():
     torch.manual_seed(0)
     net = lookalikes.NETS["d2l"](10, 3).double()

@@ -147,6 +147,7 @@ def stand_in(update):
     return capture, captured
 
 
+@pytest.mark.slow
 def test_replays_do_the_steps_of_the_eager_run():
     """Two drops of the rate, a smaller last batch, crops and flips: the rows are the eager ones, bit for bit."""
     recipe = {"steps": 60, "drops": (25, 45)}
@@ -160,6 +161,7 @@ def test_replays_do_the_steps_of_the_eager_run():
         steps - 2 * EAGER_FIRST for steps in (25, 20, 15)]
 
 
+@pytest.mark.slow
 def test_a_graph_of_an_earlier_rate_is_let_go():
     graphed = run(steps=60, drops=(30,))
     capture, _ = stand_in(graphed._update)

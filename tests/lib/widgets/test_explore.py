@@ -90,6 +90,7 @@ def test_published_values_stand_with_their_uncertainty(tiny):
     assert "rn-published" in shown.html and "Figure 6" in shown.html
 
 
+@pytest.mark.slow
 def test_in_a_notebook_the_figure_and_the_last_rows(tiny, monkeypatch):
     monkeypatch.delenv("RESNET_LIB_BOOK", raising=False)
     runs = experiments.run("degradation", "quick", (0, 1), ["plain-8", "residual-8"])

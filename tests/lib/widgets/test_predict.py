@@ -59,6 +59,7 @@ def test_what_cannot_be_bet_on_is_refused(runs):
         predict.curve(plain, residual, mode="frames")
 
 
+@pytest.mark.slow
 def test_with_a_kernel_there_are_sliders_that_reveal_and_go_back(runs, monkeypatch):
     monkeypatch.delenv("RESNET_LIB_BOOK", raising=False)
     said = []
