@@ -146,8 +146,17 @@ def toy_images(n: int = 150, size: int = 8, channels: int = 3, seed: int = 0, cl
 
 def mostly_slow(cases, *quick):
     """The cases of a test of which a few stand for all while one works; the others are for `make test`."""
-    assert set(quick) <= set(cases), quick
-    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+    return _mostly(pytest.mark.slow, cases, quick)
+
+
+def mostly_weekly(cases, *always):
+    """The cases of a test of which a few stand for all in `make test`; the others are tried once a week."""
+    return _mostly(pytest.mark.weekly, cases, always)
+
+
+def _mostly(mark, cases, others):
+    assert set(others) <= set(cases), others
+    return [case if case in others else pytest.param(case, marks=mark) for case in cases]
 
 
 def cli(*words: str, home: Path, timeout: float = 300, **options) -> subprocess.CompletedProcess:

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, the_book
+from conftest import ROOT, mostly_weekly, the_book
 
 import bundle
 import generate
@@ -666,8 +666,7 @@ SAMPLE = [f"chapters/{name}" for name in ("degradation", "why_depth", "residual_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*SAMPLE, *(pytest.param(c, marks=pytest.mark.weekly) for c in CHAPTERS
-                                             if c not in SAMPLE)])
+@pytest.mark.parametrize("name", mostly_weekly(CHAPTERS, *SAMPLE))
 def test_a_notebook_runs_and_its_solutions_are_right(name, digits_home, tmp_path, monkeypatch):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))

@@ -7,11 +7,11 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, mostly_weekly
 
 NODE = shutil.which("node")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node is not installed")]
-EVERY_SEED = pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.weekly) for s in range(1, 5))])
+EVERY_SEED = pytest.mark.parametrize("seed", mostly_weekly(range(5), 0))
 GUESSING = math.log(2)
 SCRIPTS = "".join((ROOT / "web" / "elements" / f"{name}.js").read_text(encoding="utf-8")
                   for name in ("points", "loops", "engine", "presets"))

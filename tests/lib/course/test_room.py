@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, mostly_weekly
 from resnet_lib.course import grading, sandbox, several
 from resnet_lib.course.submission import Chapter
 
@@ -219,8 +219,7 @@ def test_metadata_order_and_copies_do_not_change_a_grade(judge, chapter):
 
 @needs_room
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["residual_block", pytest.param("build_it", marks=pytest.mark.weekly),
-                                  pytest.param("without_norm", marks=pytest.mark.weekly)])
+@pytest.mark.parametrize("name", mostly_weekly(["residual_block", "build_it", "without_norm"], "residual_block"))
 def test_every_solution_is_right_and_no_starter(name, tmp_path, capsys):
     """As `course selftest --all` does for all chapters; what a person has to read is said so."""
     from resnet_lib.__main__ import FINISHED, main
