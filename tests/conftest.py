@@ -1,4 +1,9 @@
-"""What several test files share."""
+"""What several test files share.
+
+What loads torch is imported where it is used: the process that only hands out the tests (pytest-xdist) needs none.
+"""
+
+from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
@@ -8,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 # Before torch is loaded, and for all child processes: two threads that wait for each other are slow on a busy machine,
 # many times slower in small nets, and the cores are needed for other tests.
@@ -15,14 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from filelock import FileLock
 import pytest
-import torch
 
-from resnet_lib import data, experiments, files, records
-from resnet_lib.checks import check, questions
-from resnet_lib.data import ImageSet
-from resnet_lib.experiments.declare import Tier, Variant
-from resnet_lib.experiments.reference import DEGRADATION
-from resnet_lib.recipe import Execution, Recipe
+if TYPE_CHECKING:
+    import torch
+    from resnet_lib.data import ImageSet
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(autouse=True)
 def _threads():
     """A run may set torch's thread count for its process; tests do not inherit it from each other."""
+    import torch
+
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -38,6 +42,8 @@ def _threads():
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty home: no data sets, no runs, and none that come with the library."""
+    from resnet_lib import files
+
     monkeypatch.setenv("RESNET_LIB_HOME", str(tmp_path))
     monkeypatch.setattr(files, "shipped", lambda: tmp_path / "nothing")
     return tmp_path
@@ -63,6 +69,9 @@ def digits_home(tmp_path_factory, request):
 
 def made_by_this_code() -> list[Path]:
     """The live runs below ROOT, and their weights, of the commit that is checked out, if nothing in it is changed."""
+    import torch
+    from resnet_lib import records
+
     commit, dirty = records.commit()
     if dirty:
         return []
@@ -75,21 +84,30 @@ def made_by_this_code() -> list[Path]:
     return found
 
 
-NOTHING_HERE = not any(map(data.available, ("mnist", "fashion_mnist", "cifar10")))
-HERE = pytest.param("data that lie here", marks=pytest.mark.skipif(
-    NOTHING_HERE, reason="no data set lies here: that would be the digits once more"))
+def nothing_here() -> bool:
+    """Whether no data set lies here, so that the digits stand in for all of them."""
+    from resnet_lib import data
+
+    return not any(map(data.available, ("mnist", "fashion_mnist", "cifar10")))
+
+
+def here():
+    """The case of a test that takes the data sets that lie here."""
+    return pytest.param("data that lie here", marks=pytest.mark.skipif(
+        nothing_here(), reason="no data set lies here: that would be the digits once more"))
 
 
 @pytest.fixture
 def live_home(digits_home, monkeypatch):
     """Where the book's quick runs lie: here, or where no data set lies, with those on the digits."""
-    if NOTHING_HERE:
+    if nothing_here():
         monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
 
 
 @pytest.fixture
 def ask(monkeypatch):
     """ask(question, answer): the verdict, through `check`."""
+    from resnet_lib.checks import check, questions
 
     def ask(question, answer):
         monkeypatch.setattr(questions, "find", lambda _label: question)
@@ -101,6 +119,11 @@ def ask(monkeypatch):
 @pytest.fixture
 def tiny(home, monkeypatch):
     """The degradation experiment with tiers of a second: other sizes, the same code."""
+    from resnet_lib import experiments
+    from resnet_lib.experiments.declare import Tier, Variant
+    from resnet_lib.experiments.reference import DEGRADATION
+    from resnet_lib.recipe import Execution, Recipe
+
     variants = {name: Variant({"name": "cifar_resnet", "depth": 8, "residual": residual, "width": 4})
                 for name, residual in (("plain-8", False), ("residual-8", True))}
     recipe = Recipe(steps=6, batch=32, lr=0.05, drops=(), augment="none", eval_every=2)
@@ -121,6 +144,8 @@ def the_book():
 
 def randomize_batch_norm(net: torch.nn.Module, seed: int = 0, affine: bool = False) -> None:
     """Give every batch norm statistics, and with ``affine`` scales and shifts, that it does not begin with."""
+    import torch
+
     g = torch.Generator().manual_seed(seed)
     for m in net.modules():
         if isinstance(m, torch.nn.BatchNorm2d):
@@ -133,6 +158,9 @@ def randomize_batch_norm(net: torch.nn.Module, seed: int = 0, affine: bool = Fal
 
 def toy_images(n: int = 150, size: int = 8, channels: int = 3, seed: int = 0, classes: int = 10) -> ImageSet:
     """Random pictures with random labels; n is no multiple of the usual batch."""
+    import torch
+    from resnet_lib.data import ImageSet
+
     g = torch.Generator().manual_seed(seed)
 
     def pictures(k):

@@ -21,8 +21,7 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
 SILENCE = 20  # seconds after which a long step says that it goes on
 OLDEST, NEWEST = (3, 11), (3, 13)  # constraints.txt is known to install on these
-# tests on all cores, up to four at once; a third of their time goes by waiting for other processes, so one more
-SIDE_BY_SIDE = ("-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "worksteal")
+CORES = os.cpu_count() or 1
 COMMANDS = ("setup", "book", "test", "fast", "notebooks", "serve", "data", "clean", "help")
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish a new connection|Network is unreachable"
@@ -193,6 +192,11 @@ def environment() -> dict:
     """The environment of a command: .venv's programs first on the PATH."""
     path = os.pathsep.join([str(venv_python(VENV).parent), os.environ.get("PATH", "")])
     return dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=path)
+
+
+def side_by_side(processes: int) -> tuple[str, ...]:
+    """How pytest shares the tests out; four are enough for them."""
+    return ("-n", str(min(processes, 4)), "--dist", "worksteal")
 
 
 def run(command: list, extra: dict[str, str] | None = None) -> int:
@@ -400,8 +404,10 @@ def main(argv: list[str]) -> int:
     jobs = {
         "setup": lambda: 0,
         "book": lambda: build_book(python, arguments),
-        "test": lambda: run([python, "-m", "pytest", *SIDE_BY_SIDE, *arguments]),
-        "fast": lambda: run([python, "-m", "pytest", *SIDE_BY_SIDE, "-m", "not slow and not browser", *arguments]),
+        # a third of the time of all tests goes by waiting for other processes, so one more than there are cores
+        "test": lambda: run([python, "-m", "pytest", *side_by_side(CORES + 1), *arguments]),
+        "fast": lambda: run([python, "-m", "pytest", *side_by_side(CORES), "-m", "not slow and not browser",
+                             "--ignore", "tests/web/browser", *arguments]),
         "notebooks": lambda: run([python, ROOT / "tools" / "notebooks" / "generate.py", *arguments]),
         "data": lambda: run([python, "-m", "resnet_lib", "data", *arguments]),
     }

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from resnet_lib import experiments, plots
-from conftest import HERE
+from conftest import here
 
 SEEDS = (0, 1, 2)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[HERE, "digits"])
+@pytest.fixture(scope="module", params=[here(), "digits"])
 def records(request, digits_home):
     """The twelve runs; those of the first kind are shared with the book through the run store."""
     with pytest.MonkeyPatch.context() as patch:

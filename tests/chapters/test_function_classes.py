@@ -6,14 +6,14 @@ import torch
 
 from resnet_lib import experiments, nets, plots, probes
 from resnet_lib.nets import deepen
-from conftest import HERE
+from conftest import here
 
 pytestmark = pytest.mark.slow
 NETS = ("residual-56", "residual-20", "plain-20")
 GROWN = ["plain-20-to-56", "plain-8-to-56", "residual-20-to-56"]
 
 
-@pytest.fixture(scope="module", params=[HERE, "digits"])
+@pytest.fixture(scope="module", params=[here(), "digits"])
 def runs(request, digits_home):
     """The runs of the chapter with their controls, and the trained net of 20 layers of each kind."""
     with pytest.MonkeyPatch.context() as patch:

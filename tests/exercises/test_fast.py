@@ -1,7 +1,6 @@
 """The checks of the chapter on speed: right answers, and the wrong ones that people give."""
 
 import pytest
-from scipy.stats import t as student
 
 from resnet_lib.checks import check
 
@@ -35,7 +34,10 @@ def test_intensity(f, fragment):
     wrong(check("fast-2", f), fragment)
 
 
+@pytest.mark.slow
 def test_the_number_of_pairs_is_what_students_t_says():
+    from scipy.stats import t as student  # a second to import, for this test alone
+
     enough = [n for n in range(2, 50) if student.ppf(0.975, n - 1) * 0.3 / n**0.5 < 0.3]
     assert check("fast-5", enough[0])
 

@@ -497,6 +497,7 @@ def test_host_that_stays_wrong(tmp_path, cifar, serve, answer, said):
     assert cifar.is_whole(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [never, half_then_never])
 def test_silent_host_times_out(tmp_path, cifar, serve, answer):
     host = serve(cifar)

@@ -6,18 +6,20 @@ They are in the environment of the tests (pyproject.toml, extra "test"); where o
 import pytest
 import torch
 
-from conftest import mostly_slow, randomize_batch_norm
+from conftest import randomize_batch_norm
 from resnet_lib import nets
 from resnet_lib.lab import calibration
+
+
+pytestmark = pytest.mark.slow  # they are slow to import
 
 
 @pytest.mark.parametrize("build, side", [
     (lambda: nets.cifar_resnet(20), 32), (lambda: nets.cifar_resnet(56, shortcut="B"), 32),
     (lambda: nets.cifar_bottleneck(29), 32), (lambda: nets.keras_v1(20), 32),
     (lambda: nets.keras_v1(20, padding="keras"), 32), (lambda: nets.cifar_resnet18(), 32),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
-        (lambda: nets.resnet(18), 224), (lambda: nets.resnet(50), 224), (lambda: nets.resnet(50, stride_in="1x1"), 224),
-        (lambda: nets.vgg(11), 64), (lambda: nets.resnet(152), 64)))])
+    (lambda: nets.resnet(18), 224), (lambda: nets.resnet(50), 224), (lambda: nets.resnet(50, stride_in="1x1"), 224),
+    (lambda: nets.vgg(11), 64), (lambda: nets.resnet(152), 64)])
 def test_fvcore_counts_the_same_multiplications(build, side):
     fvcore = pytest.importorskip("fvcore.nn", reason="fvcore is not installed")
     net = build().eval()
@@ -36,7 +38,7 @@ def test_torchmetrics_finds_the_same_calibration_error(scale):
     assert calibration.ece(z, y) == pytest.approx(theirs.item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("depth", mostly_slow(nets.IMAGENET, 18))
+@pytest.mark.parametrize("depth", nets.IMAGENET)
 def test_timm_computes_the_same_to_the_last_bit(depth):
     timm = pytest.importorskip("timm", reason="timm is not installed")
     ours, theirs = nets.resnet(depth), timm.create_model(f"resnet{depth}", pretrained=False)

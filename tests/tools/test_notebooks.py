@@ -62,6 +62,7 @@ def test_no_notebook_is_left_of_a_chapter_that_is_gone():
     assert {p.stem for p in (ROOT / "chapters").glob("*.ipynb")} == {p.stem for p in (ROOT / "chapters").glob("*.md")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_notebook_is_valid_and_holds_no_output(name):
     nbformat = pytest.importorskip("nbformat")  # here: its import takes two seconds

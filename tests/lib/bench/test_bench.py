@@ -309,6 +309,7 @@ def test_a_contender_that_fails_is_recorded_and_the_others_go_on(case, capsys):
     assert "failed: out of memory" in text and "2.00×" in text and "20 %" in text and "ours/loop: 2.00" in text
 
 
+@pytest.mark.slow
 def test_record_written_loaded_and_refused(case, home):
     content = bench.record({"resnet-20": case}, torch.device("cpu"), 2)
     import jsonschema  # compiles grammars of formats that no schema here uses: seconds, for this test alone

@@ -364,8 +364,8 @@ LOOPS = [forever, swallows, swallows_everything]
 
 
 @pytest.mark.parametrize("f, words", [*((f, "computed for 0.1 seconds without an end") for f in LOOPS), *(
-    (f, "did not finish within 1.5 seconds, in which it hardly computed") for f in [sleeps_through,
-                                                                                  catches_and_answers] * ALARM)])
+    pytest.param(f, "did not finish within 1.5 seconds, in which it hardly computed", marks=pytest.mark.slow)
+    for f in [sleeps_through, catches_and_answers] * ALARM)])
 def test_what_does_not_end_is_stopped_in_the_main_thread(ask, f, words):
     handler = signal.getsignal(signal.SIGALRM) if ALARM else None
     unjudged(ask(Function(double, seconds=0.1), f), words)
@@ -381,6 +381,7 @@ def test_an_endless_loop_is_stopped_where_there_is_no_signal(ask, monkeypatch, f
     assert threading.active_count() == threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alarm", [True, False])
 def test_only_the_processors_time_of_the_code_counts(ask, monkeypatch, alarm):
     """On a busy machine, where others compute most of the time, an answer is as right as on an idle one."""
@@ -444,6 +445,7 @@ def test_a_limit_that_hits_a_finalizer_is_not_talked_about(ask, capsys):
     assert capsys.readouterr().err == "" and sys.unraisablehook is hook
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ALARM, reason="needs SIGALRM")
 def test_an_alarm_of_somebody_else_is_put_back(ask):
     rang = []

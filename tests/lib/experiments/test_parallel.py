@@ -27,6 +27,7 @@ def test_interleaved_runs_give_the_rows_of_separate_ones(tiny, monkeypatch):
         assert found[job.recipe_id].rows == alone
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_has_does_not_hold_up_the_others(tiny):
     """Blocking here, two processes that interleave could wait for each other for ever."""
     jobs = experiments.jobs("degradation", "quick", seeds=(0,))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -109,7 +108,10 @@ def test_keras_adam_adds_epsilon_before_the_root_is_corrected():
         torch.testing.assert_close(p.detach(), w, rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_keras_he_normal_is_cut_off_at_two_and_has_the_variance_of_he():
+    import scipy.stats  # a second to import, for this test alone
+
     layer = nn.Conv2d(64, 256, 3)
     nets.init_weights(layer, "he_truncated", torch.Generator().manual_seed(0))
     std = (2 / (64 * 9)) ** 0.5
