@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+import torch
+
 from .. import nets
 from ..lab.intervals import noise_of
 from ..records import Record
@@ -243,7 +245,8 @@ def system_row(row: Row, find: Callable[[str, str, str], Sequence[Record]], publ
     value = published[row.key]["values"][row.name].get(row.field) if row.key else None
     theirs = "none" if value is None else _in_words(row.field, value)
     if row.field == "macs":
-        macs = nets.cost(nets.build(declared(row.experiment, row.variant)), (3, 224, 224)).macs
+        with torch.device("meta"):  # shapes, no numbers
+            macs = nets.cost(nets.build(declared(row.experiment, row.variant)), (3, 224, 224)).macs
         ours = _in_words("macs", macs)
     else:
         found = [r.final[row.field] for r in find(row.experiment, "paper", row.variant)]
