@@ -76,6 +76,8 @@ def _wait_while(paused: Path | None, stopped: Callable[[], bool]) -> bool:
 
 
 def _work(job: Job, execution: Execution, resume, deadline, paused, call: int) -> records.Record | None:
+    if _shared["stop"].is_set():
+        return None  # the executor had handed it out before it was ended
     if _shared["call"] == call and deadline is not None and time() > deadline:
         return None  # a worker's first run of a call makes some progress in any case
     _shared["call"] = call

@@ -82,3 +82,21 @@ def test_a_failing_worker_ends_the_pool(tiny):
     assert not parallel._kept
     jobs[0].live("ckpt").unlink()
     assert all(isinstance(r, records.Record) for r in parallel.train_missing(jobs, TWO).values())
+
+
+@pytest.mark.slow
+def test_after_an_interruption_no_further_run_begins(tiny, monkeypatch):
+    """The executor hands out more jobs than there are workers; these did a step each when the recorder was stopped."""
+    declared = experiments.EXPERIMENTS["degradation"]
+    quick = declared.tiers["quick"]
+    endless = replace(quick, recipe=replace(quick.recipe, steps=10**6))
+    monkeypatch.setitem(experiments.EXPERIMENTS, "degradation", replace(declared, tiers={"quick": endless}))
+    jobs = experiments.jobs("degradation", "quick")
+
+    def interrupt(recipe_id, images):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel.train_all([(job, TWO) for job in jobs], follow=parallel.Follow(interrupt))
+    begun = [job for job in jobs if job.live("ckpt").exists()]
+    assert len(jobs) == 4 and 1 <= len(begun) <= 2
