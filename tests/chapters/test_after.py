@@ -1,6 +1,7 @@
 """The blocks and nets of the chapter "Before and after" against torchvision, PyTorch and the library; its runs."""
 
 import ast
+from statistics import fmean
 
 import pytest
 import torch
@@ -155,11 +156,11 @@ def test_which_pairs_share_their_first_weights_and_their_order():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["data that lie here", "digits"])
-def test_the_control_is_found(page, where, digits_home, monkeypatch):
+def test_the_plain_control_is_worse(where, digits_home, monkeypatch):
     if where == "digits":
         monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     found = plots.finals(experiments.run("relatives", "quick", (0, 1, 2), ["residual-14", "plain-14"]), "train_error")
-    assert page["differs"](found["plain-14"], found["residual-14"])
+    assert fmean(found["plain-14"]) > fmean(found["residual-14"]) + 0.01
 
 
 def test_the_criterion(page):
