@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import mostly_slow
-from resnet_lib.lab.intervals import noise, one_more
+from resnet_lib.lab.intervals import difference, noise, one_more
 
 
 def test_noise_is_twice_the_standard_error():
@@ -12,6 +12,13 @@ def test_noise_is_twice_the_standard_error():
     expected = [np.var(v, ddof=1) / len(v) for v in (a, b)]
     assert noise(a) == pytest.approx(2 * expected[0] ** 0.5)
     assert noise(a, b) == pytest.approx(2 * sum(expected) ** 0.5)
+
+
+def test_a_difference_is_in_points_with_its_noise_where_that_is_known():
+    # by hand: means 0.2 and 0.25; variances 0.01 and 0.005, so 2 · √(0.01 / 3 + 0.005 / 2) = 0.15275
+    assert difference([0.1, 0.2, 0.3], [0.2, 0.3]) == "−5.0 ± 15.3"
+    assert difference([0.2, 0.3], [0.1, 0.2, 0.3], 2) == "+5.00 ± 15.28"
+    assert difference([0.25], [0.1, 0.2, 0.3]) == "+5.0"
 
 
 @pytest.mark.parametrize("n, t", [(2, 12.706), (3, 4.303), (5, 2.776)])  # two-sided 95 %, n − 1 degrees of freedom
