@@ -47,9 +47,10 @@ def number(field, value, digits=1):
 
 
 def power(value: float, digits: int = 0) -> str:
-    """A number with a power of ten, its factor with so many decimals: 3e-15 -> "3·10⁻¹⁵"."""
+    """A number with a power of ten, unless that is 1, its factor with so many decimals: 3e-15 -> "3·10⁻¹⁵"."""
     factor, _, exponent = f"{value:.{digits}e}".partition("e")
-    return sign(factor) + "·10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return sign(factor) + (f"·10{raised}" if int(exponent) else "")
 
 
 def is_error(field):
