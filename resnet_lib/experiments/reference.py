@@ -23,10 +23,8 @@ RATES = (0.015, 0.15)  # on both sides of QUICK.lr
 
 def _quick_degradation() -> dict[str, Variant]:
     narrow = plain(56, width=8)
-    controls = {
-        "plain-56-3x": Variant(narrow, {"steps": 3 * QUICK.steps, "eval_every": 48, "probe_steps": ()},
-                               "three times the steps", seeds=(0,)),
-    }
+    controls = {f"plain-56-lr{lr:g}": Variant(narrow, {"lr": lr, "probe_steps": ()}, f"learning rate {lr:g}",
+                                              seeds=(0,)) for lr in RATES}
     # a tenth of the rate still inflates the first layers' weights tenfold; a thousandth leaves them as they were
     for part, words in ((10, "tenth"), (1000, "thousandth")):
         controls[f"plain-56-warmup-{part}"] = Variant(narrow, {"warmup_steps": 48, "warmup_lr": QUICK.lr / part},
@@ -37,9 +35,6 @@ def _quick_degradation() -> dict[str, Variant]:
             controls[f"plain-{depth}-fixed-lr{lr:g}"] = Variant(
                 plain(depth, width=8), {"fixed_norm": True, "lr": lr},
                 f"convolutions keep the norms they began with, learning rate {lr:g}", seeds=(0, 1, 2))
-    for lr in RATES:
-        controls[f"plain-56-lr{lr:g}"] = Variant(narrow, {"lr": lr, "probe_steps": ()}, f"learning rate {lr:g}",
-                                                 seeds=(0,))
     kept = {name: replace(v, keep=(0,)) for name, v in pairs((20, 56), width=8).items()}
     return kept | controls
 
