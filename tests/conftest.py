@@ -91,10 +91,15 @@ def nothing_here() -> bool:
     return not any(map(data.available, ("mnist", "fashion_mnist", "cifar10")))
 
 
-def here():
-    """The case of a test that takes the data sets that lie here."""
-    return pytest.param("data that lie here", marks=pytest.mark.skipif(
-        nothing_here(), reason="no data set lies here: that would be the digits once more"))
+def both_data() -> list:
+    """The cases of a test of live runs: the data sets that lie here, and the digits that stand in where none do.
+
+    Where some lie the digits are weekly: the runs of the first case are the book's, those on the digits would all be
+    trained for the test."""
+    nothing = nothing_here()
+    return [pytest.param("data that lie here", marks=pytest.mark.skipif(
+                nothing, reason="no data set lies here: that would be the digits once more")),
+            pytest.param("digits", marks=[] if nothing else pytest.mark.weekly)]
 
 
 @pytest.fixture

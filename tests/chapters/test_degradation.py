@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from resnet_lib import experiments, plots
-from conftest import here
+from conftest import both_data
 
 SEEDS = (0, 1, 2)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[here(), "digits"])
+@pytest.fixture(scope="module", params=both_data())
 def records(request, digits_home):
     """The twelve runs; those of the first kind are shared with the book through the run store."""
     with pytest.MonkeyPatch.context() as patch:

@@ -6,13 +6,13 @@ import torch
 
 from resnet_lib import experiments, nets, plots, probes
 from resnet_lib.nets import deepen
-from conftest import here
+from conftest import both_data
 
 NETS = ("residual-56", "residual-20", "plain-20")
 GROWN = ["plain-20-to-56", "plain-8-to-56", "residual-20-to-56"]
 
 
-@pytest.fixture(scope="module", params=[here(), "digits"])
+@pytest.fixture(scope="module", params=both_data())
 def runs(request, digits_home):
     """The runs of the chapter with their controls, and the trained net of 20 layers of each kind."""
     with pytest.MonkeyPatch.context() as patch:

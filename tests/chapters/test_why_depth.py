@@ -5,7 +5,7 @@ from statistics import fmean
 import pytest
 
 from resnet_lib import experiments, nets, plots
-from conftest import here
+from conftest import both_data
 
 NAMES = ["cnn-4", "plain-8", "plain-14", "plain-20"]
 
@@ -20,7 +20,7 @@ def test_the_budgets_are_equal_to_a_few_per_cent(channels):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [here(), "digits"])
+@pytest.mark.parametrize("where", both_data())
 def test_depth_does_not_pay_here(where, digits_home, monkeypatch):
     if where == "digits":
         monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import here
+from conftest import both_data
 from resnet_lib import experiments, nets
 from resnet_lib.lab import accounts, chains, lesions
 
@@ -75,7 +75,7 @@ def test_the_share_of_a_branch_follows_the_law_and_normalizing_the_stream_breaks
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [here(), "digits"])
+@pytest.mark.parametrize("where", both_data())
 def test_short_paths_carry_the_gradient_with_batch_norm_only(where, digits_home, monkeypatch):
     if where == "digits":
         monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from resnet_lib import experiments
-from conftest import here
+from conftest import both_data
 
 REMEDIES = ("zero", "skipinit", "sqrt", "fixup")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [here(), "digits"])
+@pytest.mark.parametrize("where", both_data())
 def test_without_a_remedy_the_net_diverges_and_with_one_it_does_not(where, digits_home, monkeypatch):
     """The page's pair; all four remedies are in the recorded runs, below."""
     if where == "digits":

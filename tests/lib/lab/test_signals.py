@@ -9,7 +9,7 @@ from torch import nn
 
 from resnet_lib import data, experiments, plots
 from resnet_lib.lab import signals
-from conftest import here, mostly_slow
+from conftest import both_data, mostly_slow
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_faults_are_named(pictures):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [here(), "digits"])
+@pytest.mark.parametrize("kind", both_data())
 def test_what_the_chapter_says_of_the_short_runs(kind, digits_home, monkeypatch):
     """At 20 layers a He net starts (on the digits one of two) and no Xavier net does; with batch norm both do."""
     if kind == "digits":
