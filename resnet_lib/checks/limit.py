@@ -109,9 +109,11 @@ def _alarmed(work: Callable[[], object], clock: _Clock) -> Outcome:
     running, rung = [True], []
 
     def ring(_number, frame):
+        if not running[0]:
+            return  # set again it would ring when this handler is gone, and end the process
         if not rung and clock.left() > 0:  # the machine was busy with others, or the code waits
             signal.setitimer(signal.ITIMER_REAL, max(clock.left(), _soon()), AGAIN)
-        elif running[0] and frame.f_code.co_name != _no_notes.HOOK:
+        elif frame.f_code.co_name != _no_notes.HOOK:
             rung.append(True)
             signal.setitimer(signal.ITIMER_REAL, _soon(), AGAIN)
             raise OutOfTime

@@ -431,6 +431,24 @@ def test_a_limit_that_rings_at_the_very_end_of_the_code_never_reaches_ours(monke
 
 
 @pytest.mark.skipif(not ALARM, reason="needs SIGALRM")
+def test_a_limit_that_rings_while_it_is_taken_down_is_not_set_again(monkeypatch):
+    """Set again it would ring when nobody hears it any more, and end the process."""
+    set_timer = signal.setitimer
+
+    def and_ring(which, seconds, interval=0.0):
+        set_timer(which, seconds, interval)
+        if not seconds:
+            signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(signal, "setitimer", and_ring)
+    try:
+        assert guard.outcome(lambda: 7, 60.0).value == 7
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    finally:
+        set_timer(signal.ITIMER_REAL, 0)
+
+
+@pytest.mark.skipif(not ALARM, reason="needs SIGALRM")
 def test_a_limit_that_hits_a_finalizer_is_not_talked_about(ask, capsys):
     class Slow:
         def __del__(self):
