@@ -662,8 +662,8 @@ def test_the_wheel_is_the_one_that_setuptools_makes(tmp_path):
 
 # One of each kind: live runs with a bet and full-size ones beside them, Dive into Deep Learning's code, figures to
 # turn, values told below the text. The code of the others has run in the book (`test_the_built_page_has_judged…`).
-SAMPLE = [f"chapters/{name}" for name in ("degradation", "why_depth", "residual_block", "function_classes", "mnist",
-                                          "fashion_mnist")]
+SAMPLE = [f"chapters/{name}"
+          for name in ("degradation", "residual_block", "function_classes", "mnist", "fashion_mnist")]
 
 
 @pytest.mark.slow
