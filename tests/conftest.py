@@ -102,6 +102,15 @@ def both_data() -> list:
             pytest.param("digits", marks=[] if nothing else pytest.mark.weekly)]
 
 
+@pytest.fixture(scope="module", params=both_data())
+def both_homes(request, digits_home):
+    """A test of live runs that asks for it is run twice: with the runs that lie here, and with those on the digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "digits":
+            patch.setenv("RESNET_LIB_HOME", str(digits_home))
+        yield
+
+
 @pytest.fixture
 def live_home(digits_home, monkeypatch):
     """Where the book's quick runs lie: here, or where no data set lies, with those on the digits."""

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from parser import CodeCell
-from conftest import both_data, randomize_batch_norm, the_book
+from conftest import randomize_batch_norm, the_book
 from resnet_lib import blocks, experiments, nets, plots
 from resnet_lib.nets import relatives
 
@@ -155,10 +155,7 @@ def test_which_pairs_share_their_first_weights_and_their_order():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", both_data())
-def test_the_plain_control_is_worse(where, digits_home, monkeypatch):
-    if where == "digits":
-        monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
+def test_the_plain_control_is_worse(both_homes):
     found = plots.finals(experiments.run("relatives", "quick", (0, 1, 2), ["residual-14", "plain-14"]), "train_error")
     assert fmean(found["plain-14"]) > fmean(found["residual-14"]) + 0.01
 

@@ -8,19 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from resnet_lib import experiments, plots
-from conftest import both_data
 
 SEEDS = (0, 1, 2)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=both_data())
-def records(request, digits_home):
+@pytest.fixture(scope="module")
+def records(both_homes):
     """The twelve runs; those of the first kind are shared with the book through the run store."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "digits":
-            patch.setenv("RESNET_LIB_HOME", str(digits_home))
-        found = experiments.run("degradation", "quick", SEEDS, ["plain-20", "plain-56", "residual-20", "residual-56"])
+    found = experiments.run("degradation", "quick", SEEDS, ["plain-20", "plain-56", "residual-20", "residual-56"])
     return plots.by_variant(found)
 
 

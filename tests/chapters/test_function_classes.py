@@ -6,22 +6,18 @@ import torch
 
 from resnet_lib import experiments, nets, plots, probes
 from resnet_lib.nets import deepen
-from conftest import both_data
 
 NETS = ("residual-56", "residual-20", "plain-20")
 GROWN = ["plain-20-to-56", "plain-8-to-56", "residual-20-to-56"]
 
 
-@pytest.fixture(scope="module", params=both_data())
-def runs(request, digits_home):
+@pytest.fixture(scope="module")
+def runs(both_homes):
     """The runs of the chapter with their controls, and the trained net of 20 layers of each kind."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "digits":
-            patch.setenv("RESNET_LIB_HOME", str(digits_home))
-        found = experiments.run("degradation", "quick", (0,), ["plain-20", "plain-56", "residual-20", "residual-56"])
-        found += experiments.run("function_classes", "quick", (0,), GROWN)
-        trained = {v: experiments.trained("degradation", "quick", v) for v in NETS}
-        pictures = experiments.job("degradation", "quick", "plain-20").pictures.load()
+    found = experiments.run("degradation", "quick", (0,), ["plain-20", "plain-56", "residual-20", "residual-56"])
+    found += experiments.run("function_classes", "quick", (0,), GROWN)
+    trained = {v: experiments.trained("degradation", "quick", v) for v in NETS}
+    pictures = experiments.job("degradation", "quick", "plain-20").pictures.load()
     x = pictures.train_x.float() / 255
     return plots.by_variant(found), trained, x - x.mean(0)
 

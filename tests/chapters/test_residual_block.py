@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from resnet_lib import experiments, nets, plots
-from conftest import both_data
 
 
 def rule_errors(block, last, scale=1.0, blocks=8):
@@ -60,12 +59,9 @@ def test_at_quick_the_identity_is_residual_20_of_degradation():
     assert {(v.net["depth"], v.net["width"]) for v in ours.variants.values()} == {(20, width)}
 
 
-@pytest.fixture(scope="module", params=both_data())
-def records(request, digits_home):
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "digits":
-            patch.setenv("RESNET_LIB_HOME", str(digits_home))
-        found = experiments.run("shortcut_kinds", "quick", (0,), ["gated-6", "gated-0"])
+@pytest.fixture(scope="module")
+def records(both_homes):
+    found = experiments.run("shortcut_kinds", "quick", (0,), ["gated-6", "gated-0"])
     return {r.variant: r for r in found}
 
 

@@ -5,7 +5,6 @@ from statistics import fmean
 import pytest
 
 from resnet_lib import experiments, nets, plots
-from conftest import both_data
 
 NAMES = ["cnn-4", "plain-8", "plain-14", "plain-20"]
 
@@ -20,10 +19,7 @@ def test_the_budgets_are_equal_to_a_few_per_cent(channels):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", both_data())
-def test_depth_does_not_pay_here(where, digits_home, monkeypatch):
-    if where == "digits":
-        monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
+def test_depth_does_not_pay_here(both_homes):
     runs = experiments.run("depth_helps", "quick", (0, 1, 2), NAMES)
     finals = plots.finals(runs)
     mean = {name: fmean(errors) for name, errors in finals.items()}

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import both_data
 from resnet_lib import experiments, nets
 from resnet_lib.lab import accounts, chains, lesions
 
@@ -75,10 +74,7 @@ def test_the_share_of_a_branch_follows_the_law_and_normalizing_the_stream_breaks
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", both_data())
-def test_short_paths_carry_the_gradient_with_batch_norm_only(where, digits_home, monkeypatch):
-    if where == "digits":
-        monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
+def test_short_paths_carry_the_gradient_with_batch_norm_only(both_homes):
     pictures = experiments.job("degradation", "quick", "residual-56").pictures.load()
     x = pictures.train_x.float() / 255
     x, y = (x - x.mean(0))[:32], pictures.train_y[:32]

@@ -4,17 +4,13 @@ import pytest
 import torch
 
 from resnet_lib import experiments
-from conftest import both_data
 
 REMEDIES = ("zero", "skipinit", "sqrt", "fixup")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", both_data())
-def test_without_a_remedy_the_net_diverges_and_with_one_it_does_not(where, digits_home, monkeypatch):
+def test_without_a_remedy_the_net_diverges_and_with_one_it_does_not(both_homes):
     """The page's pair; all four remedies are in the recorded runs, below."""
-    if where == "digits":
-        monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     without, scaled = experiments.run("no_batch_norm", "quick", (0,), ["none-lr0.05", "sqrt-lr0.05"])
     assert without.final["train_loss"] is None
     assert abs(without.final["train_error"] - 0.9) < 0.05  # one in ten is right: it answers class 0

@@ -9,7 +9,7 @@ from torch import nn
 
 from resnet_lib import data, experiments, plots
 from resnet_lib.lab import signals
-from conftest import both_data, mostly_slow
+from conftest import mostly_slow
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,8 @@ def test_faults_are_named(pictures):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", both_data())
-def test_what_the_chapter_says_of_the_short_runs(kind, digits_home, monkeypatch):
+def test_what_the_chapter_says_of_the_short_runs(both_homes):
     """At 20 layers a He net starts (on the digits one of two) and no Xavier net does; with batch norm both do."""
-    if kind == "digits":
-        monkeypatch.setenv("RESNET_LIB_HOME", str(digits_home))
     records = plots.by_variant(experiments.run("initialization", "quick", None))
     errors = {v: [r.final["train_error"] for r in rs] for v, rs in records.items()}
     assert any(e < 0.85 for e in errors["he-20"])
