@@ -1,5 +1,6 @@
 """The tree itself: linted, spelled, no heavy file."""
 
+import re
 import subprocess
 import sys
 
@@ -33,3 +34,14 @@ def test_every_code_module_has_a_docstring_that_says_what_it_is():
     for path in tracked("resnet_lib/*.py", "web/*.py", "tools/*.py"):
         text = path.read_text(encoding="utf-8").removeprefix("#!/usr/bin/env python3\n")
         assert text.startswith('"""'), path
+
+
+def test_every_program_that_a_text_names_is_there():
+    """Also in what a cell prints. Tables are left out: one lists what files were called before."""
+    there = [f"/{path.relative_to(ROOT)}" for path in tracked("*.py")]
+    for page in tracked("*.md"):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        text = "\n".join(line for line in lines if not line.startswith("|"))
+        gone = [name for name in re.findall(r"[\w/-]+\.py\b", text)
+                if not any(path.endswith(f"/{name.lstrip('/')}") for path in there)]
+        assert not gone, (page, gone)
