@@ -107,7 +107,7 @@ def test_macs_of_each_stage_add_up_to_those_of_its_blocks(page):
 
 
 def test_the_numbers_that_stand_beside_the_nets(page):
-    """The same against tables written elsewhere: torchvision's in nets.py, and the paper's Table 6 rounded."""
+    """The same against tables written elsewhere: torchvision's in the library, and the paper's Table 6 rounded."""
     for depth, (parameters, v15, paper) in nets.IMAGENET_COST.items():
         for stride, giga in (("3x3", v15), ("1x1", paper)):
             c = page.evaluate("s => NetCost.netCost(s)", imagenet(depth, strideIn=stride))
