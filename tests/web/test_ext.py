@@ -254,6 +254,19 @@ def test_what_the_execution_key_sees(tree, name, matters):
     assert (cache.execution_key(tree / "lib", tree / "home") != before) is matters
 
 
+@pytest.mark.parametrize("name, matters", [
+    ("data/runs/a/quick/plain-20-s1.json", True),
+    ("_build/runs/a/quick/plain-20-s0.json", True),
+    ("_build/runs/queue.json", False),  # comes and goes; a run that is lost makes all notebooks run again
+])
+def test_which_files_count_as_runs(tree, name, matters):
+    home = tree / "home"
+    before = cache.run_files(home)
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    (home / name).write_text("{}")
+    assert (cache.run_files(home) != before) is matters
+
+
 # --- elements, MathJax, policy
 
 
