@@ -257,7 +257,7 @@ def test_what_the_execution_key_sees(tree, name, matters):
 @pytest.mark.parametrize("name, matters", [
     ("data/runs/a/quick/plain-20-s1.json", True),
     ("_build/runs/a/quick/plain-20-s0.json", True),
-    ("_build/runs/queue.json", False),  # the queue writes it anew all the time, and that made all pages be written again
+    ("_build/runs/queue.json", False),  # written all the time; that made all pages be written again
 ])
 def test_which_files_count_as_runs(tree, name, matters):
     home = tree / "home"
