@@ -119,6 +119,7 @@ SHORTCUT_KINDS = Experiment(
 def _unnormalized(rates) -> dict[str, Variant]:
     """A residual net of 56 layers without batch norm under each remedy, and its two controls, at each rate."""
     notes = {"none": "no remedy", "zero": "last convolution of a branch begins at zero",
+             "zero-live": "the same, except in the two blocks that append channels",
              "skipinit": "a learned factor that begins at zero", "sqrt": "branch times 1/√L", "fixup": "Fixup"}
     nets = {remedy: ({"name": "unnormalized_resnet", "depth": 56, "remedy": remedy, "width": 8}, note)
             for remedy, note in notes.items()}

@@ -14,7 +14,7 @@ from ..blocks import BasicBlock, conv1x1, conv3x3, make_shortcut
 from .base import ResNet, blocks_per_stage, cifar_stages, finish
 
 TAMPERINGS = ("scaled", "scaled-both", "exclusive", "gated", "dropout-0.5", "conv")
-REMEDIES = ("none", "zero", "skipinit", "sqrt", "fixup")
+REMEDIES = ("none", "zero", "zero-live", "skipinit", "sqrt", "fixup")
 
 
 class TamperedBlock(BasicBlock):
@@ -65,8 +65,10 @@ class Scalar(nn.Module):
 class UnnormalizedBlock(nn.Module):
     """x + a·F(x) without batch norm, F = relu-conv-relu-conv, ``length`` the number L of blocks in the net.
 
-    ``remedy``: "none": a = 1. "zero": the last convolution begins at zero. "skipinit": a is learned and begins at
-    zero (De & Smith 2020). "sqrt": a = 1/√L, fixed. "fixup" (Zhang et al. 2019, with m = 2 layers a branch): the first
+    ``remedy``: "none": a = 1. "zero": the last convolution begins at zero. The channels that shortcut A appends are
+    then zero on both ways, and as ReLU's slope at zero is zero, nothing behind them ever gets them a gradient;
+    "zero-live" leaves the blocks that append channels as drawn. "skipinit": a is learned and begins at zero (De &
+    Smith 2020). "sqrt": a = 1/√L, fixed. "fixup" (Zhang et al. 2019, with m = 2 layers a branch): the first
     convolution drawn L^(-1/(2m-2)) = 1/√L times smaller, the last one zero, a learned from 1, and a scalar bias
     before every convolution and ReLU instead of one for each channel after it.
     ``inplace`` lets the first ReLU overwrite its input, which is the bug of the chapter: x is then relu(x).
@@ -90,7 +92,7 @@ class UnnormalizedBlock(nn.Module):
     def after_draw(self) -> None:
         if self.remedy == "fixup":
             self.conv1.weight.mul_(self.length**-0.5)
-        if self.remedy in ("zero", "fixup"):
+        if self.remedy in ("zero", "fixup") or (self.remedy == "zero-live" and self.downsample is None):
             self.conv2.weight.zero_()
 
     def residual(self, x: Tensor) -> Tensor:

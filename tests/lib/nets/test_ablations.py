@@ -104,7 +104,8 @@ def test_remedies_and_gate_biases_survive_the_draw_of_a_run():
             if isinstance(m, ablations.TamperedBlock) and m.gate is not None:
                 assert (m.gate.bias == -6).all() and m.gate.weight.std() > 0
             if isinstance(m, ablations.UnnormalizedBlock):
-                assert (m.conv2.weight == 0).all() == (m.remedy in ("zero", "fixup"))
+                silent = m.remedy in ("zero", "fixup") or m.remedy == "zero-live" and m.downsample is None
+                assert (m.conv2.weight == 0).all() == silent
                 if m.remedy == "skipinit":
                     assert m.scale.value.item() == 0
                 if m.remedy == "fixup":
@@ -135,6 +136,19 @@ def test_a_silent_branch_makes_the_block_the_identity_and_still_learns(remedy):
     y.square().sum().backward()
     learns = block.scale.value if remedy == "skipinit" else block.conv2.weight
     assert learns.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("remedy, live", [("zero", 4), ("zero-live", 16), ("sqrt", 16)])
+def test_channels_that_are_zero_on_both_ways_never_learn(remedy, live):
+    """With silent branches everywhere the net is left with the channels of its first stage, 4 of 16."""
+    net = drawn(ablations.unnormalized_resnet(8, remedy, width=4))
+    optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
+    x, y = pictures(16, 3, 8, 8), torch.arange(16) % 10
+    for _ in range(5):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    assert net.fc.weight.grad.any(0).sum().item() == live
 
 
 @pytest.mark.parametrize("remedy, share", [("none", 1), ("sqrt", 1 / 4)])
