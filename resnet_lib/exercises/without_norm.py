@@ -55,7 +55,7 @@ def _skip_init(cls):
     out = block(x)
     if not torch.equal(out, x):
         return ("At the start the block has to be the identity, exactly: a begins at zero, and nothing follows the "
-                "addition." if float(scalars[0]) else "a is zero, but the output is not x. What follows the addition?")
+                "addition." if scalars[0].item() else "a is zero, but the output is not x. What follows the addition?")
     out.square().sum().backward()
     if scalars[0].grad is None or not scalars[0].grad.any():
         return "a gets no gradient, so it could never leave zero."
