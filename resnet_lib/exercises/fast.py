@@ -57,7 +57,7 @@ CHECKS = {
         wrong=((4, "With the normal distribution's 1.96 this would do. But a deviation estimated from so few pairs "
                    "needs Student's t with n − 1 degrees of freedom."),
                (3, "The exercise asks why three are not enough. How wide is the interval?"),
-               (5, "Is that a one-sided interval? The claim is about a change in either direction."),
+               (5, "That is enough for the 90 % interval (the test of equivalence at 5 %). 95 % is asked for."),
                (6, "Just too wide. For n pairs there are n − 1 degrees of freedom."),
                (8, "Enough, but one fewer is enough as well.")),
         hint="The half-width of the 95 % interval has to be below 0.3 points even where the mean difference is 0."),

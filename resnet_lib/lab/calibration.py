@@ -4,11 +4,14 @@ Logits are float ``(N, K)``, labels int64 ``(N,)``. Definitions after Guo et al.
 """
 
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..records import Record
 
 BINS = 15  # as in the paper's tables
 
@@ -42,6 +45,13 @@ def split(z: Tensor, y: Tensor) -> Loss:
     right = z.argmax(1) == y
     n = len(y)
     return Loss(1 - right.sum().item() / n, each[right].sum().item() / n, each[~right].sum().item() / n)
+
+
+def early_and_late(record: Record, field: str) -> tuple[float, float]:
+    """Means of ``field`` over the five rows around the lowest test loss, and over the last five."""
+    losses, values = record.column("test_loss"), record.column(field)
+    low = losses.index(min(losses))
+    return fmean(values[max(0, low - 2):low + 3]), fmean(values[-5:])
 
 
 def confidence(z: Tensor) -> Tensor:

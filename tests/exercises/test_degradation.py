@@ -95,7 +95,7 @@ def test_the_repaired_control():
 @pytest.mark.parametrize("f, fragment", [
     (comparison(lambda s: Recipe(steps=576, lr=0.05, batch=64, drops=(96, 144)), best("test_error"), last_test),
      "differ in steps, drops"),
-    (comparison(lambda s: Recipe(steps=576, lr=0.05, batch=64, drops=())), "differ in steps, batch, lr, drops"),
+    (comparison(lambda s: Recipe(steps=576, lr=0.05, batch=64, drops=())), "differ in steps, batch, lr."),
     (comparison(lambda s: s), "differ in nothing"),
     (comparison(lambda s: replace(s, steps=576)), "three times the steps"),
     (comparison(lambda s: replace(s, steps=2 * s.steps)), "three times"),

@@ -43,7 +43,7 @@ def test_the_number_of_pairs_is_what_students_t_says():
 
 
 @pytest.mark.parametrize("answer, fragment", [
-    (4, "1.96"), (3, "why three"), (5, "one-sided"), (6, "n − 1 degrees"), (8, "one fewer"), (30, "half-width"),
+    (4, "1.96"), (3, "why three"), (5, "90 %"), (6, "n − 1 degrees"), (8, "one fewer"), (30, "half-width"),
 ])
 def test_other_numbers_of_pairs(answer, fragment):
     wrong(check("fast-5", answer), fragment)
