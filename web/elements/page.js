@@ -29,11 +29,12 @@
       element("tbody", {}, ...body));
   }
 
-  const readHash = () => new URLSearchParams(location.hash.slice(1));
+  /* The state in the address.  A plain anchor holds none, though its name may be the key of an element. */
+  const readHash = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 
   /* One key of the address; null removes it.  A plain anchor in the address gives way. */
   function writeHash(key, value) {
-    const state = location.hash.includes("=") ? readHash() : new URLSearchParams();
+    const state = readHash();
     if (value === null) state.delete(key);
     else state.set(key, value);
     const hash = state.toString();
