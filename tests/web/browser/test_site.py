@@ -1,5 +1,7 @@
 """The built site in a browser, and the checker itself on pages with one fault each."""
 
+import re
+
 import pytest
 
 import check_site
@@ -171,6 +173,12 @@ def test_a_page_with_heavy_elements_is_found_and_weights_of_nets_do_not_count(tm
 def test_the_command_fails_with_a_line_for_each_fault(tmp_path, capsys):
     write(tmp_path, '<a href="lost.html">x</a>')
     assert check_site.main(["--static", "--site", str(tmp_path)]) == 1
+def test_an_id_that_stands_twice_is_found(tmp_path):
+    exercise = '<section id="exercise-content"></section>'  # sphinx-exercise gives all of a page the same one
+    write(tmp_path, f'<p id="here">x</p><frame-player id="here"></frame-player>{exercise}{exercise}')
+    assert check_site.static_faults(tmp_path) == ["index.html: the id here stands twice"]
+
+
     assert capsys.readouterr().err == "index.html: lost.html does not exist\n"
     write(tmp_path, GOOD)
     assert check_site.main(["--static", "--site", str(tmp_path)]) == 0
