@@ -26,8 +26,10 @@
     untouched: (shown) => `You left the bet on ${shown}: no difference. `,
     close: (hidden, points) => `Your bet and the measured curve of ${hidden} are ${points} points apart on average. ` +
       "That is within a point.",
-    low: (hidden, points) => `Your bet was ${points} points too low on average: ${hidden} made more errors than that.`,
-    high: (hidden, points) => `Your bet was ${points} points too high on average: ${hidden} made fewer errors than that.`,
+    low: (hidden, points) => `Your bet was ${points} points off on average, mostly too low: ${hidden} made more errors ` +
+      "than that.",
+    high: (hidden, points) => `Your bet was ${points} points off on average, mostly too high: ${hidden} made fewer ` +
+      "errors than that.",
     mixed: (hidden, points) => `Your bet was ${points} points off on average, too low at some steps and too high at ` +
       "others.",
   };
