@@ -50,6 +50,27 @@
     return node.id || `${stem}${[...document.querySelectorAll(node.localName)].indexOf(node) + 1}`;
   }
 
+  const held = new WeakSet();
+
+  /* Calls move(event) until the pointer that went down on a node is lifted, then lifted().  False where another one is
+     down on it already: a second finger changes nothing. */
+  function drag(node, down, move, lifted = () => {}) {
+    down.preventDefault();
+    if (held.has(node)) return false;
+    node.setPointerCapture(down.pointerId);
+    held.add(node);
+    const over = new AbortController();
+    const own = (act) => (event) => { if (event.pointerId === down.pointerId) act(event); };
+    const end = own(() => {
+      over.abort();
+      held.delete(node);
+      lifted();
+    });
+    node.addEventListener("pointermove", own(move), { signal: over.signal });
+    for (const name of ["pointerup", "pointercancel"]) node.addEventListener(name, end, { signal: over.signal });
+    return true;
+  }
+
   /* Node has no HTMLElement; what an element's script computes can be called there too. */
   const Base = typeof HTMLElement === "undefined" ? Object : HTMLElement;
 
@@ -68,5 +89,5 @@
     if (typeof customElements !== "undefined" && !customElements.get(name)) customElements.define(name, constructor);
   }
 
-  globalThis.BookPage = { element, drawn, table, readHash, writeHash, keyOf, BookElement, define };
+  globalThis.BookPage = { element, drawn, table, readHash, writeHash, keyOf, drag, BookElement, define };
 })();
