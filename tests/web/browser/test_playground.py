@@ -276,3 +276,7 @@ def test_a_control_that_is_touched_from_afar_works(chromium, tmp_path, touch):
         if "blocks" in touch:
             assert ask(page, "e.setting.blocks") == 3
         assert watched.errors == []
+    for skip in ("identity", "half", "linear"):
+        page.get_by_label("Skip of the right-hand net").select_option(skip)
+        wait(page, "e.pair.sides.every((s) => !s.waiting)")
+        assert page.locator(".rn-play-name").count() == 2 and site_checks.word_faults(page) == []
