@@ -137,6 +137,21 @@ def test_a_faint_word_of_a_drawing_is_found(faults):
     assert faults(svg.format("color-mix(in srgb, #d55e00 50%, #000)"), site_checks.word_faults) == []
 
 
+def test_paper_shows_the_colors_of_the_light_theme(chromium, tmp_path):
+    """All of them: what is bright enough on a dark screen is faint on paper."""
+    css = (STATIC / "book.css").read_text(encoding="utf-8")
+    write(tmp_path, "", head=f"<style>{css}</style>")
+    names = sorted(set(re.findall(r"(--rn-[a-z-]+):", css)))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
+        watched.page.emulate_media(media="print")
+        light, dark = (watched.page.evaluate("""([names, theme]) => {
+            document.documentElement.dataset.theme = theme;
+            const style = getComputedStyle(document.documentElement);
+            return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(name)])); }""", [names, theme])
+            for theme in site_checks.THEMES)
+    assert dark == light and light["--rn-green"]
+
+
 # --- the checks that need no browser
 
 
