@@ -206,13 +206,14 @@
 
     tabulate() {
       if (!this.data.open) return;
-      const { sides } = this.pair, now = this.pair.step(), found = sides.map((side) => side.statistics);
-      if (found.some((s) => !s)) return;
-      const rows = [[TEXT.first, ...found.flatMap((s) => [short(s.stem), TEXT.no, short(s.spread[0]), short(s.angle[0])])]];
+      const { sides } = this.pair, now = this.pair.step();
+      if (sides.some((side) => !side.statistics && side.broken === null)) return;
+      const cells = (numbers) => sides.flatMap(({ statistics: s }) => (s ? numbers(s) : Array(4).fill(null)).map(short));
+      const rows = [[TEXT.first, ...cells((s) => [s.stem, null, s.spread[0], s.angle[0]])]];
       for (let l = 0; l < this.setting.blocks; l++) {
-        rows.push([String(l + 1), ...found.flatMap((s) => [s.gradient1[l], s.gradient2[l], s.spread[l + 1], s.angle[l + 1]].map(short))]);
+        rows.push([String(l + 1), ...cells((s) => [s.gradient1[l], s.gradient2[l], s.spread[l + 1], s.angle[l + 1]])]);
       }
-      rows.push([TEXT.last, ...found.flatMap((s) => [short(s.head), TEXT.no, TEXT.no, TEXT.no])]);
+      rows.push([TEXT.last, ...cells((s) => [s.head, null, null, null])]);
       const marks = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, PRESETS[this.preset].after, now];
       const steps = [...new Set(marks)].filter((step) => step <= now).sort((a, b) => a - b);
       this.tables.replaceChildren(

@@ -107,6 +107,26 @@ def test_step_run_pause_and_reset(visit):
     assert ask(page, "e.pair.step()") == 0 and ask(page, "e.pair.sides[0].losses.length") == 1
 
 
+def test_after_pause_the_picture_is_that_of_the_step_named(visit):
+    page = visit()
+    ask(page, "e.pair.looked = Infinity")  # no picture is due while they run
+    page.get_by_role("button", name="Run").press("Enter")
+    wait(page, "e.pair.step() > 70")
+    page.get_by_role("button", name="Pause").press("Enter")
+    page.wait_for_timeout(300)
+    wait(page, "e.pair.sides.every((s) => !s.waiting)")
+    step = ask(page, "e.pair.step()")
+    assert f"step {step} · plain" in page.locator(".rn-play-state").inner_text()
+    for k, canvas in enumerate(page.locator("canvas").all()):
+        assert f"after {step} steps" in canvas.get_attribute("aria-label")
+        expected = page.evaluate("""([step, side]) => { const P = PlaygroundPresets, points = PlaygroundPoints;
+            const spec = P.specOf({ ...P.settingOf("batch-norm"), blocks: 4, width: 6 }, side);
+            const net = new ResidualEngine.Net(spec, points.makeData(spec.data));
+            net.advance(step);
+            return [...net.predict(points.makeGrid(net.data.inputs, points.GRID))]; }""", [step, k])
+        assert ask(page, f"[...e.pair.sides[{k}].surface]") == expected
+
+
 def test_the_bars_are_the_numbers_and_the_table_has_them_all(visit):
     page = visit()
     room = 4.6 * page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
@@ -216,6 +236,22 @@ def test_where_workers_do_not_start_it_says_so(chromium, folder):
     page.goto(site_browser.file_address(folder) + "index.html")
     assert "The workers do not start in this browser (refused)" in said(page)
     context.close()
+def test_a_net_without_numbers_shows_none_and_both_may_stop(visit):
+    page = visit("#playground1=growing,blocks:12,skip:none,activation:linear,optimizer:sgd,rate:10")
+    page.locator("summary", has_text="Data table").press("Enter")
+    page.get_by_role("button", name="Run").press("Enter")
+    wait(page, "e.pair.sides.every((s) => s.broken !== null) && !e.pair.running")
+    step = ask(page, "e.pair.sides[0].broken")
+    assert step > 0 and f"step {step} · plain" in page.locator(".rn-play-state").inner_text()
+    assert said(page).endswith("Both nets are stopped.")
+    for canvas in page.locator("canvas").all():
+        assert f"computes no numbers any more since step {step}" in canvas.get_attribute("aria-label")
+    layers = page.locator("residual-playground table").nth(1)
+    assert f"after {step} step" in layers.locator("caption").inner_text()
+    assert set("".join(layers.locator("td").all_inner_texts())) == {"–"}
+    assert "gradient –, spread –" in page.locator(".rn-play-bars button").first.get_attribute("aria-label")
+
+
 
 
 def test_an_attribute_chooses_the_preset(chromium, folder):
