@@ -83,6 +83,7 @@
     begin() {
       if (this.begun) return;
       this.begun = true;
+      this.home = Presets.unpack(this.getAttribute("preset") || Object.keys(PRESETS)[0]); // shown without a key
       this.fromHash(true);
       addEventListener("hashchange", () => this.fromHash(false));
       const redraw = () => this.draw(true);
@@ -139,15 +140,14 @@
     fromHash(first) {
       const text = readHash().get(this.key);
       if (text === null && !first) return;
-      const { preset, setting, words } = Presets.unpack(text ?? (this.getAttribute("preset") || Object.keys(PRESETS)[0]));
-      if (first) this.home = preset;
+      const { preset, setting, words } = text === null ? this.home : Presets.unpack(text);
       if (first && text !== null) this.scrollIntoView({ block: "start" });
       this.use(preset, setting, words.join(" "));
     }
 
     choose(preset, setting, words = "") {
       const packed = Presets.pack(preset, setting);
-      writeHash(this.key, packed === this.home ? null : packed);
+      writeHash(this.key, packed === Presets.pack(this.home.preset, this.home.setting) ? null : packed);
       this.use(preset, setting, words);
     }
 
@@ -157,10 +157,15 @@
     }
 
     use(preset, setting, words) {
-      Object.assign(this, { preset, setting });
       this.presetSelect.value = preset;
       for (const [key, field] of Object.entries(this.fields)) field.value = setting[key];
-      this.own = Presets.pack(preset, setting) !== preset;
+      const packed = Presets.pack(preset, setting);
+      if (packed === this.packed) { // nothing changes: what has been trained stays
+        if (words) this.pair.say(words);
+        return;
+      }
+      Object.assign(this, { preset, setting, packed });
+      this.own = packed !== preset;
       this.restoreButton.setAttribute("aria-disabled", !this.own);
       this.seen.textContent = this.own ? capital(`${Presets.TEXT.own}.`) : PRESETS[preset].seen;
       this.ask.textContent = PRESETS[preset].ask;
