@@ -18,8 +18,8 @@ TEXT = {
     "measured": "The measured curves and their numbers",
     "alt": "The curve of {shown}, and the bet on that of {hidden}, a line through the values of the sliders.",
     "reveal": "Reveal", "again": "Try again",
-    "off": "Your bet was {points:.1f} points off on average: {side}.",
-    "sides": {-1: "too low", 0: "too low at some steps and too high at others", 1: "too high"},
+    "off": "Your bet was {points:.1f} points off on average, {side}.",
+    "sides": {-1: "mostly too low", 0: "too low at some steps and too high at others", 1: "mostly too high"},
 }
 
 
@@ -68,6 +68,12 @@ def miss(data: dict, guess: Sequence[float]) -> tuple[float, float]:
     return float(np.abs(off).mean()), float(off.mean())
 
 
+def sentence(points: float, signed: float) -> str:
+    """What `miss` found, in words."""
+    side = TEXT["sides"][0 if abs(signed) < points / 2 else (1 if signed > 0 else -1)]
+    return TEXT["off"].format(points=points, side=side)
+
+
 def _curve(records: Sequence[Record], y: str) -> dict:
     runs = np.array([r.column(y) for r in records], dtype=float)
     mean, std = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else np.zeros(runs.shape[1])
@@ -109,11 +115,9 @@ def _sliders(data: dict, shown: Sequence[Record], hidden: Sequence[Record], y: s
         ax = plots.curves([*shown, *hidden] if revealed[0] else shown, y)
         ax.plot([data["steps"][place] for place in data["handles"]], guess, "o-", color=plots.INK, mfc="white")
         ax.set_ylim(0, 1)
-        points, signed = miss(data, guess)
-        side = TEXT["sides"][0 if abs(signed) < points / 2 else (1 if signed > 0 else -1)]
         with view:
             view.clear_output(wait=True)
-            said = TEXT["off"].format(points=points, side=side) if revealed[0] else ""
+            said = sentence(*miss(data, guess)) if revealed[0] else ""
             picture = svg(ax.figure, TEXT["alt"].format(**{part: data[part]["name"] for part in ("shown", "hidden")}))
             display(HTML(f'<figure class="rn-figure">{picture}<figcaption>{caption} {credit([*shown, *hidden])}'
                          f"</figcaption></figure><p>{escape(said)}</p>"))

@@ -26,6 +26,7 @@ RAW_ROLE = re.compile(r"\{[a-z:-]+\}`[^`]{0,60}|^:::|^```|\$[A-Za-z\\][^$]{0,60}
 VERDICT = re.compile(r"^rn-verdict rn-(\w+)$")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 CODE = {"script", "style", "pre", "code", "title"}
+REPEATED = {"exercise-content", "solution-content"}  # sphinx-exercise gives all exercises of a page the same ids
 ELEMENTS = "_static/interactive/"
 ELEMENTS_LIMIT = 150_000  # bytes that the interactive elements add to a page, apart from weights of nets
 
@@ -36,6 +37,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.links, self.loads, self.ids = [], [], {"", "top"}
+        self.repeated = []  # ids that stand twice: a link leads to the first, whatever the second is
         self.policy, self.foreign_style = False, False
         self.verdicts = []  # "right", "wrong", …: what the checks of exercises say on the page
         self.raw = ""  # markup that was meant for the builder and reached the reader
@@ -45,6 +47,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
+        if values.get("id", "") in self.ids - REPEATED - {"", "top"}:
+            self.repeated.append(values["id"])
         self.ids.add(values.get("id", ""))
         if tag == "a" and values.get("href") is not None:
             self.links.append(values["href"])
@@ -96,6 +100,7 @@ def static_faults(site):
             faults.append(f"{name}: no Content-Security-Policy")
         if page.foreign_style:
             faults.append(f"{name}: a style loads from another host")
+        faults += [f"{name}: the id {i} stands twice" for i in page.repeated]
         if page.raw:
             faults.append(f"{name}: markup reached the reader: {page.raw}")
         faults += [f"{name}: a solution is judged {v}" for v in page.verdicts if v != "right"]

@@ -16,6 +16,30 @@ MATH_STATE = """() => ({
     rendered: document.querySelectorAll("mjx-container").length,
     broken: document.querySelectorAll("mjx-merror, [data-mjx-error]").length,
 })"""
+# Words of drawings that have less contrast than 4.5 with the page behind them; axe looks at HTML only.
+FAINT_WORDS = """() => {
+    const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const behind = (node) => {
+        for (let p = node; p; p = p.parentElement) {
+            const color = getComputedStyle(p).backgroundColor;
+            if (color !== "rgba(0, 0, 0, 0)") return color;
+        }
+        return "white";
+    };
+    const luminance = (...colors) => {
+        for (context.fillStyle of colors) context.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3)
+            .map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    return [...document.querySelectorAll("svg text")].flatMap((text) => {
+        if (!text.checkVisibility({ checkOpacity: true }) || !text.textContent.trim()) return [];
+        const paper = behind(text), page = luminance("white", paper);
+        const word = luminance("white", paper, getComputedStyle(text).fill);
+        const contrast = (Math.max(page, word) + 0.05) / (Math.min(page, word) + 0.05);
+        return contrast < 4.5 ? [`${text.textContent.trim()}, ${contrast.toFixed(1)}:1`] : [];
+    });
+}"""
 # Elements that end right of the window and are not inside a box that scrolls or hides by itself.
 TOO_WIDE = """() => {
     const width = document.documentElement.clientWidth;
@@ -59,6 +83,10 @@ def math_faults(page):
 def scroll_faults(page):
     found = page.evaluate(TOO_WIDE)
     return [f"scrolls sideways: {', '.join(found)}"] if found else []
+
+
+def word_faults(page):
+    return [f"faint word in a drawing: {found}" for found in page.evaluate(FAINT_WORDS)]
 
 
 def player_faults(page):

@@ -40,7 +40,8 @@
       const moved = all.bottleneck.moved / all.equal.moved;
       const second = `For the bottleneck's cost a basic block could have ${all.equal.channels} channels, and ` +
         `would move ${moved >= 1 ? `${moved.toFixed(1)} times fewer` : `${(1 / moved).toFixed(1)} times more`} numbers.`;
-      const third = s.stride === "1x1" ? " Branch and shortcut read only every second pixel in each direction." : "";
+      const third = s.stride === "1x1" ? " Branch and shortcut use only every second pixel in each direction; the count " +
+        "above still charges the whole map." : "";
       return `${first} ${second}${third}`;
     },
     tryThis: "Try this: widen the 3×3 until the bottleneck is no longer cheaper than the basic block with the same " +

@@ -34,7 +34,7 @@
     percent2: (x) => `${(100 * x).toFixed(2)} %`,
   };
 
-  const { element, table, writeHash, define } = globalThis.BookPage;
+  const { element, table, writeHash, drag, define } = globalThis.BookPage;
   const { BlockLab, DigitNet } = globalThis;
   const SIDE = 56, CELL = 5, PEN = 2.6, RUBBER = 4.2; // board in cells, pixels a cell, radii in cells
   const GRAY = "0123456789abcdefg", SAMPLE = 8, SPREAD = 6, FIRST = 3; // scikit-learn's digits: 8 × 8, 17 levels
@@ -114,9 +114,9 @@
     tools() {
       this.select = element("select", { id: `${this.key}-sample` });
       this.select.append(...[TEXT.own, ...this.data.samples.keys()].map((text) => element("option", { textContent: text })));
-      this.select.addEventListener("change", () => {
-        if (this.select.selectedIndex) this.change({ off: this.state.off, sample: this.select.selectedIndex - 1 });
-      });
+      // the first one stands for a drawing of the reader's own, which cannot be chosen
+      Object.assign(this.select.options[0], { disabled: true, hidden: true });
+      this.select.addEventListener("change", () => this.change({ off: this.state.off, sample: this.select.selectedIndex - 1 }));
       const button = (textContent, act) => {
         const made = element("button", { type: "button", textContent });
         made.addEventListener("click", act);
@@ -160,25 +160,20 @@
 
     grab(event) {
       if (event.button > 0) return;
-      event.preventDefault();
-      this.board.focus({ preventScroll: true });
-      this.setPen({ down: false, shown: false });
-      this.board.setPointerCapture(event.pointerId);
       const where = (moved) => {
         const box = this.board.getBoundingClientRect();
         return [SIDE * (moved.clientX - box.left) / box.width, SIDE * (moved.clientY - box.top) / box.height];
       };
       let last = where(event);
-      this.line(last, last);
       const follow = (moved) => {
         const here = where(moved);
         this.line(last, here);
         last = here;
       };
-      const stop = () => this.board.removeEventListener("pointermove", follow);
-      this.board.addEventListener("pointermove", follow);
-      this.board.addEventListener("pointerup", stop, { once: true });
-      this.board.addEventListener("pointercancel", stop, { once: true });
+      if (!drag(this.board, event, follow)) return;
+      this.board.focus({ preventScroll: true });
+      this.setPen({ down: false, shown: false });
+      this.line(last, last);
     }
 
     press(event) {

@@ -94,7 +94,7 @@
       const clash = ends.find((other) => Math.abs(other - atY) < 15);
       const at = clash === undefined ? atY : clash + 15;
       ends.push(at);
-      parts.push(drawn("text", { x: atX + 6, y: at + 4, class: "rn-play-name", style: `fill: var(${color})` }, name));
+      parts.push(drawn("text", { x: atX + 6, y: at + 4, class: "rn-play-name", style: `fill: var(${color}-word)` }, name));
     }
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.style.height = `${height}px`;

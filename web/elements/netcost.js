@@ -103,8 +103,8 @@
 
   /* A setting that the library accepts, and the names of what had to be changed. */
   function settle(wanted) {
-    const family = START[wanted.family] ? wanted.family : "imagenet";
-    const usual = START[family], state = { ...usual }, changed = START[wanted.family] ? [] : ["family"];
+    const known = Object.hasOwn(START, wanted.family), family = known ? wanted.family : "imagenet";
+    const usual = START[family], state = { ...usual }, changed = known ? [] : ["family"];
     const depths = family === "imagenet" ? IMAGENET_DEPTHS : CIFAR_DEPTHS;
     const keep = (name, valid, other = usual[name]) => {
       state[name] = valid ? wanted[name] : other;

@@ -29,11 +29,12 @@
       element("tbody", {}, ...body));
   }
 
-  const readHash = () => new URLSearchParams(location.hash.slice(1));
+  /* The state in the address.  A plain anchor holds none, though its name may be the key of an element. */
+  const readHash = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 
   /* One key of the address; null removes it.  A plain anchor in the address gives way. */
   function writeHash(key, value) {
-    const state = location.hash.includes("=") ? readHash() : new URLSearchParams();
+    const state = readHash();
     if (value === null) state.delete(key);
     else state.set(key, value);
     const hash = state.toString();
@@ -47,6 +48,27 @@
   /* The element's key in the address: its id, else its name with its place among its kind. */
   function keyOf(node, stem) {
     return node.id || `${stem}${[...document.querySelectorAll(node.localName)].indexOf(node) + 1}`;
+  }
+
+  const held = new WeakSet();
+
+  /* Calls move(event) until the pointer that went down on a node is lifted, then lifted().  False where another one is
+     down on it already: a second finger changes nothing. */
+  function drag(node, down, move, lifted = () => {}) {
+    down.preventDefault();
+    if (held.has(node)) return false;
+    node.setPointerCapture(down.pointerId);
+    held.add(node);
+    const over = new AbortController();
+    const own = (act) => (event) => { if (event.pointerId === down.pointerId) act(event); };
+    const end = own(() => {
+      over.abort();
+      held.delete(node);
+      lifted();
+    });
+    node.addEventListener("pointermove", own(move), { signal: over.signal });
+    for (const name of ["pointerup", "pointercancel"]) node.addEventListener(name, end, { signal: over.signal });
+    return true;
   }
 
   /* Node has no HTMLElement; what an element's script computes can be called there too. */
@@ -67,5 +89,5 @@
     if (typeof customElements !== "undefined" && !customElements.get(name)) customElements.define(name, constructor);
   }
 
-  globalThis.BookPage = { element, drawn, table, readHash, writeHash, keyOf, BookElement, define };
+  globalThis.BookPage = { element, drawn, table, readHash, writeHash, keyOf, drag, BookElement, define };
 })();

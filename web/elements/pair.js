@@ -7,7 +7,8 @@
   const TEXT = {
     removed: (name, l, before, after) => `${name} net without block ${l}: loss ${before} → ${after}.`,
     back: (name, l, before, after) => `${name} net with block ${l} again: loss ${before} → ${after}.`,
-    broken: (name, step) => `${name} net: the loss is no number any more since step ${step} (overflow). It is stopped; the other goes on.`,
+    broken: (name, step, both) => `${name} net: the loss is no number any more since step ${step} (overflow). ` +
+      (both ? "Both nets are stopped." : "It is stopped; the other goes on."),
     finished: (most) => `Stopped at ${most} steps. Reset begins again.`,
     died: (name, reason) => `The worker of the ${name} net stopped (${reason}). It was restarted; both nets begin again at step 0.`,
     gaveUp: (reason) => `The workers do not start in this browser (${reason}), so nothing can be trained here.`,
@@ -36,7 +37,6 @@
       if (this.dead) return;
       Object.assign(this, { goal: 0, size: 4, looked: 0 });
       this.say(words);
-      for (const side of this.sides) side.surface = null;
       for (const side of this.sides) side.start(this.specs[side.index], this.patience);
       this.setRunning(false);
     }
@@ -59,16 +59,25 @@
       this.showRunning(running);
     }
 
+    well() {
+      return this.sides.filter((side) => side.broken === null);
+    }
+
+    /* Where the nets are that can be trained; where they stopped, if none can. */
     step() {
-      return Math.max(...this.sides.filter((side) => side.broken === null).map((side) => side.step), 0);
+      const well = this.well();
+      return Math.max(...(well.length ? well : this.sides).map((side) => side.step));
     }
 
     /* Sends the next steps when both nets have answered. */
     next() {
-      const well = this.sides.filter((side) => side.broken === null);
+      const well = this.well();
       if (this.dead || this.sides.some((side) => side.waiting)) return;
       const step = this.step(), limit = this.running ? MOST : this.goal;
       if (!well.length || step >= limit) {
+        const behind = well.filter((side) => side.surfaceStep !== step); // while they ran, not every step was looked at
+        for (const side of behind) side.send({ steps: 0, surface: true });
+        if (behind.length) return;
         if (this.running && step >= MOST) this.say(TEXT.finished(MOST));
         if (this.running) this.setRunning(false);
         this.draw(true);
@@ -82,7 +91,7 @@
     }
 
     answered(side, broke) {
-      if (broke) this.say(TEXT.broken(this.names[side.index], side.broken));
+      if (broke) this.say(TEXT.broken(this.names[side.index], side.broken, !this.well().length));
       const then = side.then;
       side.then = null; // before the call, which may leave something for the next answer
       if (then) then();

@@ -26,13 +26,15 @@
     untouched: (shown) => `You left the bet on ${shown}: no difference. `,
     close: (hidden, points) => `Your bet and the measured curve of ${hidden} are ${points} points apart on average. ` +
       "That is within a point.",
-    low: (hidden, points) => `Your bet was ${points} points too low on average: ${hidden} made more errors than that.`,
-    high: (hidden, points) => `Your bet was ${points} points too high on average: ${hidden} made fewer errors than that.`,
+    low: (hidden, points) => `Your bet was ${points} points off on average, mostly too low: ${hidden} made more errors ` +
+      "than that.",
+    high: (hidden, points) => `Your bet was ${points} points off on average, mostly too high: ${hidden} made fewer ` +
+      "errors than that.",
     mixed: (hidden, points) => `Your bet was ${points} points off on average, too low at some steps and too high at ` +
       "others.",
   };
 
-  const { element, drawn, BookElement, define } = globalThis.BookPage;
+  const { element, drawn, drag, BookElement, define } = globalThis.BookPage;
   const ROOM = { left: 46, right: 76, top: 30, bottom: 40 };
   const LABEL_GAP = 16;
 
@@ -284,9 +286,6 @@
     grab(event, k) {
       if (this.revealed || event.button > 0) return;
       const handle = this.handles[k];
-      event.preventDefault();
-      handle.focus({ preventScroll: true });
-      handle.setPointerCapture(event.pointerId);
       const box = this.chart.getBoundingClientRect();
       const offset = event.clientY - box.top - this.y(this.guess[k]);
       const follow = (moved) => {
@@ -294,13 +293,8 @@
         this.move(k, this.value(moved.clientY - here.top - offset));
         this.tell(k);
       };
-      const stop = () => {
-        handle.removeEventListener("pointermove", follow);
-        this.bubble.textContent = "";
-      };
-      handle.addEventListener("pointermove", follow);
-      handle.addEventListener("pointerup", stop, { once: true });
-      handle.addEventListener("pointercancel", stop, { once: true });
+      if (!drag(handle, event, follow, () => { this.bubble.textContent = ""; })) return;
+      handle.focus({ preventScroll: true });
       this.tell(k);
     }
 

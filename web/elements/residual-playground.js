@@ -83,6 +83,7 @@
     begin() {
       if (this.begun) return;
       this.begun = true;
+      this.home = Presets.unpack(this.getAttribute("preset") || Object.keys(PRESETS)[0]); // shown without a key
       this.fromHash(true);
       addEventListener("hashchange", () => this.fromHash(false));
       const redraw = () => this.draw(true);
@@ -139,15 +140,14 @@
     fromHash(first) {
       const text = readHash().get(this.key);
       if (text === null && !first) return;
-      const { preset, setting, words } = Presets.unpack(text ?? (this.getAttribute("preset") || Object.keys(PRESETS)[0]));
-      if (first) this.home = preset;
+      const { preset, setting, words } = text === null ? this.home : Presets.unpack(text);
       if (first && text !== null) this.scrollIntoView({ block: "start" });
       this.use(preset, setting, words.join(" "));
     }
 
     choose(preset, setting, words = "") {
       const packed = Presets.pack(preset, setting);
-      writeHash(this.key, packed === this.home ? null : packed);
+      writeHash(this.key, packed === Presets.pack(this.home.preset, this.home.setting) ? null : packed);
       this.use(preset, setting, words);
     }
 
@@ -157,10 +157,15 @@
     }
 
     use(preset, setting, words) {
-      Object.assign(this, { preset, setting });
       this.presetSelect.value = preset;
       for (const [key, field] of Object.entries(this.fields)) field.value = setting[key];
-      this.own = Presets.pack(preset, setting) !== preset;
+      const packed = Presets.pack(preset, setting);
+      if (packed === this.packed) { // nothing changes: what has been trained stays
+        if (words) this.pair.say(words);
+        return;
+      }
+      Object.assign(this, { preset, setting, packed });
+      this.own = packed !== preset;
       this.restoreButton.setAttribute("aria-disabled", !this.own);
       this.seen.textContent = this.own ? capital(`${Presets.TEXT.own}.`) : PRESETS[preset].seen;
       this.ask.textContent = PRESETS[preset].ask;
@@ -206,13 +211,14 @@
 
     tabulate() {
       if (!this.data.open) return;
-      const { sides } = this.pair, now = this.pair.step(), found = sides.map((side) => side.statistics);
-      if (found.some((s) => !s)) return;
-      const rows = [[TEXT.first, ...found.flatMap((s) => [short(s.stem), TEXT.no, short(s.spread[0]), short(s.angle[0])])]];
+      const { sides } = this.pair, now = this.pair.step();
+      if (sides.some((side) => !side.statistics && side.broken === null)) return;
+      const cells = (numbers) => sides.flatMap(({ statistics: s }) => (s ? numbers(s) : Array(4).fill(null)).map(short));
+      const rows = [[TEXT.first, ...cells((s) => [s.stem, null, s.spread[0], s.angle[0]])]];
       for (let l = 0; l < this.setting.blocks; l++) {
-        rows.push([String(l + 1), ...found.flatMap((s) => [s.gradient1[l], s.gradient2[l], s.spread[l + 1], s.angle[l + 1]].map(short))]);
+        rows.push([String(l + 1), ...cells((s) => [s.gradient1[l], s.gradient2[l], s.spread[l + 1], s.angle[l + 1]])]);
       }
-      rows.push([TEXT.last, ...found.flatMap((s) => [short(s.head), TEXT.no, TEXT.no, TEXT.no])]);
+      rows.push([TEXT.last, ...cells((s) => [s.head, null, null, null])]);
       const marks = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, PRESETS[this.preset].after, now];
       const steps = [...new Set(marks)].filter((step) => step <= now).sort((a, b) => a - b);
       this.tables.replaceChildren(

@@ -54,11 +54,13 @@
   const grouped = (n) => Math.round(n).toLocaleString("en-US");
   const plainly = (value) => value === 0 || (Math.abs(value) < 1e5 && Math.abs(value) >= 1e-3);
   const significant = (value) => (plainly(value) ? String(Number(value.toPrecision(4))) : value.toExponential(2));
-  /* A number that is no fraction, and its spread with as many digits. */
+  /* A number that is no fraction, with three digits or more, and its spread to the same place; a spread that would be
+     all zeros there is written with its power of ten. */
   function withSpread(value, spread) {
     if (!plainly(value)) return `${value.toExponential(2)} ± ${spread.toExponential(1)}`;
-    const digits = value === 0 ? 3 : Math.max(0, 3 - Math.max(0, Math.floor(Math.log10(Math.abs(value)))));
-    return `${value.toFixed(digits)} ± ${plainly(spread) ? spread.toFixed(digits) : spread.toExponential(1)}`;
+    const power = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(value)));
+    const digits = Math.max(0, (power < 0 ? 2 : 3) - power), rounded = spread.toFixed(digits);
+    return `${value.toFixed(digits)} ± ${spread === 0 || Number(rounded) ? rounded : spread.toExponential(1)}`;
   }
 
   globalThis.BookScales = { linearTicks, logTicks, scale, apart, percent, percentDigits, grouped, significant, withSpread };

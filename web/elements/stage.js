@@ -9,6 +9,7 @@
   const TEXT = {
     surface: (name, step, right, n) => (right === null ? `The curve that the ${name} net computes after ${step} steps, and ${n} points.`
       : `What the ${name} net computes after ${step} steps, and ${n} points of two classes; ${right} are on their own side.`),
+    noSurface: (name, step, n) => `${n} points; the ${name} net computes no numbers any more since step ${step}.`,
     rows: ["gradient ‖∂L/∂W‖", "spread over the points", "1 − cosine similarity"],
     row: (name, what) => `${name}: ${what}`,
     axis: (blocks) => (blocks > 1 ? ["block 1", String(blocks)] : ["block 1"]),
@@ -60,7 +61,11 @@
       const { canvas, columns } = this.views[side.index];
       if (finished || side.fresh) drawSurface(canvas, points, side.surface, this.colors[side.index]);
       side.fresh = false;
-      if (finished) canvas.setAttribute("aria-label", TEXT.surface(this.names[side.index], side.step, side.statistics?.right ?? null, points.n));
+      const name = this.names[side.index];
+      if (finished) {
+        canvas.setAttribute("aria-label", side.broken === null ? TEXT.surface(name, side.surfaceStep, side.right, points.n)
+          : TEXT.noSurface(name, side.broken, points.n));
+      }
       columns.forEach((column, l) => {
         const gone = Boolean(side.removed[l]), values = side.values(l);
         values.forEach((value, row) => column.style.setProperty(`--rn-bar-${row + 1}`, gone ? 0 : heightOf(value) / 100));

@@ -14,7 +14,7 @@
 
     start(spec, patience) {
       this.stop();
-      Object.assign(this, { losses: [], broken: null, statistics: null, removed: [], step: 0, patience });
+      Object.assign(this, { losses: [], broken: null, statistics: null, removed: [], step: 0, patience, surface: null, surfaceStep: 0, right: null });
       try {
         if (!PlaygroundTrainer.address) {
           const text = `${globalThis.ResidualEngine.source}\nResidualEngine.serve(self);`;
@@ -51,10 +51,12 @@
       answer.losses.forEach((loss, k) => { this.losses[answer.from + k] = loss; });
       Object.assign(this, { step: answer.step, loss: answer.loss, removed: answer.removed, milliseconds: answer.milliseconds });
       if (answer.statistics) this.statistics = answer.statistics;
-      if (answer.surface) Object.assign(this, { surface: answer.surface, fresh: true });
-      const wasWell = this.broken === null;
-      if (!Number.isFinite(answer.loss)) this.broken = answer.step;
-      this.onAnswer(this, wasWell && this.broken !== null);
+      // The surface and what is said of it belong to one step, which may lie behind that of the loss.
+      if (answer.surface) Object.assign(this, { surface: answer.surface, surfaceStep: answer.step, right: answer.statistics.right, fresh: true });
+      const broke = !Number.isFinite(answer.loss);
+      // What an earlier answer said is no word on the net as it is now.
+      if (broke) Object.assign(this, { broken: answer.step, statistics: null, surface: null, fresh: true });
+      this.onAnswer(this, broke);
     }
 
     /* Norm of a block's two gradients together, spread and 1 - cosine after it. */

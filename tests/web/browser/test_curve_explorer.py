@@ -222,6 +222,28 @@ def test_the_address_keeps_the_setting_and_says_what_it_cannot_give(page):
     assert page.locator(".rn-curves-note").inner_text() == ""
 
 
+def test_a_place_on_the_page_is_no_state(chromium, tmp_path):
+    """An address may name a heading or the element itself; neither asks for a setting."""
+    html = explore.curves(RUNS, alt="Errors.", name="here", mode="frames").html
+    write(tmp_path, html, head=element_head("curve-explorer"))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html#here") as watched:
+        page = watched.page
+        assert len(readout(page)) == 4 and page.locator(".rn-curves-note").inner_text() == ""
+        box(page, "plain-20").uncheck()
+        page.evaluate("location.hash = 'here'")
+        page.wait_for_timeout(100)
+        assert len(readout(page)) == 3 and page.locator(".rn-curves-note").inner_text() == ""
+        assert watched.errors == []
+
+
+def test_a_mean_and_its_spread_have_the_same_digits(page):
+    for value, spread, text in ((0.001527, 0.00024, "0.00153 ± 0.00024"), (0.0527, 0.004, "0.0527 ± 0.0040"),
+                                (0.3217, 0.0123, "0.322 ± 0.012"), (1.2345, 0.5, "1.234 ± 0.500"),
+                                (12.345, 0.25, "12.35 ± 0.25"), (0.5, 0.0001, "0.500 ± 1.0e-4"),
+                                (0.00042, 0.00012, "4.20e-4 ± 1.2e-4"), (0, 0, "0.000 ± 0.000")):
+        assert page.evaluate("([v, s]) => BookScales.withSpread(v, s)", [value, spread]) == text
+
+
 def test_names_stay_inside_and_apart(page):
     boxes = sorted((t.bounding_box() for t in page.locator("text.rn-label").all()), key=lambda b: b["y"])
     assert len(boxes) == 4 and all(b["x"] + b["width"] <= page.viewport_size["width"] for b in boxes)

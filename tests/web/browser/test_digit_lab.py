@@ -140,6 +140,37 @@ def test_drawing_with_a_finger(chromium, tmp_path):
     context.close()
 
 
+def test_a_second_finger_leaves_the_stroke_alone(chromium, tmp_path):
+    write(tmp_path, **PAGE)
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(site_browser.file_address(tmp_path) + "index.html")
+    box = page.locator(".rn-digit-board").bounding_box()
+    send = context.new_cdp_session(page).send
+
+    def drawn(*events):
+        """Ink after touches; each finger is (id, x, y) in shares of the board."""
+        page.get_by_role("button", name="Clear").tap()
+        for kind, *fingers in events:
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [
+                {"id": k, "x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for k, x, y in fingers]})
+        verdict(page)
+        return page.evaluate("[...document.querySelector('digit-lab').ink]")
+
+    one = drawn(("touchStart", (0, 0.2, 0.2)), ("touchMove", (0, 0.2, 0.5)), ("touchMove", (0, 0.2, 0.8)),
+                ("touchEnd",))
+    two = drawn(("touchStart", (0, 0.2, 0.2)), ("touchStart", (0, 0.2, 0.2), (1, 0.8, 0.2)),
+                ("touchMove", (0, 0.2, 0.5), (1, 0.8, 0.5)), ("touchMove", (0, 0.2, 0.8)), ("touchEnd",))
+    assert sum(one) > 50 and two == pytest.approx(one, abs=1e-3)
+    context.close()
+
+
+def test_there_is_no_choosing_an_own_drawing_as_a_sample(page):
+    page.get_by_label("Sample").focus()
+    page.keyboard.press("Home")
+    assert page.locator("select").input_value() == "0" and "digit1=s0" in page.url
+
+
 def test_drawing_and_switching_with_keys_alone(page):
     page.locator(".rn-digit-board").focus()
     page.keyboard.press("Delete")

@@ -220,7 +220,7 @@ def test_the_address_keeps_the_setting_and_nonsense_is_mended(page):
             ("cifar,21,32,3,10,16,residual,A,post,3x3", "nets.cifar_resnet(20)", "depth"),
             ("cifar,20,1e9,3,10,16,plain,A,pre,3x3", "nets.cifar_resnet(20, residual=False)", "side of the input"),
             ("imagenet,34", "nets.resnet(34)", "classes"), ("vgg,16", "nets.resnet(50)", "family"),
-            ("%00", "nets.resnet(50)", "family")):
+            ("constructor,20", "nets.resnet(50)", "family"), ("%00", "nets.resnet(50)", "family")):
         page.goto(f"{bare}#net1={wanted}")
         page.reload()
         assert page.locator(".rn-net-line code").inner_text() == line

@@ -107,6 +107,26 @@ def test_step_run_pause_and_reset(visit):
     assert ask(page, "e.pair.step()") == 0 and ask(page, "e.pair.sides[0].losses.length") == 1
 
 
+def test_after_pause_the_picture_is_that_of_the_step_named(visit):
+    page = visit()
+    ask(page, "e.pair.looked = Infinity")  # no picture is due while they run
+    page.get_by_role("button", name="Run").press("Enter")
+    wait(page, "e.pair.step() > 70")
+    page.get_by_role("button", name="Pause").press("Enter")
+    page.wait_for_timeout(300)
+    wait(page, "e.pair.sides.every((s) => !s.waiting)")
+    step = ask(page, "e.pair.step()")
+    assert f"step {step} · plain" in page.locator(".rn-play-state").inner_text()
+    for k, canvas in enumerate(page.locator("canvas").all()):
+        assert f"after {step} steps" in canvas.get_attribute("aria-label")
+        expected = page.evaluate("""([step, side]) => { const P = PlaygroundPresets, points = PlaygroundPoints;
+            const spec = P.specOf({ ...P.settingOf("batch-norm"), blocks: 4, width: 6 }, side);
+            const net = new ResidualEngine.Net(spec, points.makeData(spec.data));
+            net.advance(step);
+            return [...net.predict(points.makeGrid(net.data.inputs, points.GRID))]; }""", [step, k])
+        assert ask(page, f"[...e.pair.sides[{k}].surface]") == expected
+
+
 def test_the_bars_are_the_numbers_and_the_table_has_them_all(visit):
     page = visit()
     room = 4.6 * page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
@@ -170,6 +190,30 @@ def test_settings_go_into_the_address_and_come_back(visit):
     assert "#" not in page.url and ask(page, "e.setting.blocks") == 27
 
 
+def test_an_experiment_that_came_with_the_address_stays_in_it(visit):
+    page = visit("#playground1=shallow,blocks:3,width:4")
+    page.locator("summary", has_text="More").press("Enter")
+    page.get_by_role("button", name="Back to the experiment").press("Enter")
+    page.reload()
+    wait(page, "e.pair.sides.every((s) => !s.waiting)")
+    assert ask(page, "e.preset") == "shallow" and ask(page, "e.setting.blocks") == 2
+    page.get_by_label("Experiment").select_option("batch-norm")  # what the page shows without a word in its address
+    assert "#" not in page.url
+
+
+def test_what_changes_no_setting_leaves_the_nets_alone(visit):
+    page = visit("#playground1=shallow")
+    page.evaluate(f"globalThis.kept = {PLAYGROUND}.pair.sides.map((s) => s.worker)")
+    page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+    page.locator("summary", has_text="More").press("Enter")
+    page.get_by_role("button", name="Back to the experiment").press("Enter")
+    for typed, words in (("", "is not a number"), ("2.2", "2.2 became 2"), ("2", "")):
+        page.get_by_label("Blocks L").fill(typed)
+        page.get_by_label("Blocks L").press("Tab")
+        assert page.get_by_label("Blocks L").input_value() == "2" and words in said(page)
+    assert ask(page, "e.pair.sides.every((s, k) => s.worker === kept[k] && s.step === 60)")
+
+
 def test_impossible_values_are_clamped_with_a_word(visit):
     page = visit("#playground1=batch-norm,width:0,blocks:3,rate:NaN")
     assert "0 became 2" in said(page) and "“NaN” is not a number" in said(page)
@@ -190,6 +234,22 @@ def test_a_loss_that_is_no_number_is_said_and_stops_that_net_only(visit):
         going = broken.index(False)
         now = ask(page, f"e.pair.sides[{going}].step")
         wait(page, f"e.pair.sides[{going}].step > {now}")
+
+
+def test_a_net_without_numbers_shows_none_and_both_may_stop(visit):
+    page = visit("#playground1=growing,blocks:12,skip:none,activation:linear,optimizer:sgd,rate:10")
+    page.locator("summary", has_text="Data table").press("Enter")
+    page.get_by_role("button", name="Run").press("Enter")
+    wait(page, "e.pair.sides.every((s) => s.broken !== null) && !e.pair.running")
+    step = ask(page, "e.pair.sides[0].broken")
+    assert step > 0 and f"step {step} · plain" in page.locator(".rn-play-state").inner_text()
+    assert said(page).endswith("Both nets are stopped.")
+    for canvas in page.locator("canvas").all():
+        assert f"computes no numbers any more since step {step}" in canvas.get_attribute("aria-label")
+    layers = page.locator("residual-playground table").nth(1)
+    assert f"after {step} step" in layers.locator("caption").inner_text()
+    assert set("".join(layers.locator("td").all_inner_texts())) == {"–"}
+    assert "gradient –, spread –" in page.locator(".rn-play-bars button").first.get_attribute("aria-label")
 
 
 def test_a_worker_that_throws_is_restarted_with_a_word(visit):
@@ -232,6 +292,10 @@ def test_it_is_accessible_and_fits(visit, width, theme):
     for summary in page.locator("residual-playground summary").all():
         summary.press("Enter")
     assert site_checks.scroll_faults(page) == []
+    for skip in ("identity", "half", "linear"):
+        page.get_by_label("Skip of the right-hand net").select_option(skip)
+        wait(page, "e.pair.sides.every((s) => !s.waiting)")
+        assert page.locator(".rn-play-name").count() == 2 and site_checks.word_faults(page) == []
     with_page_policy_off = page.context.browser.new_context(bypass_csp=True, viewport={"width": width, "height": 900},
                                                             reduced_motion="reduce", color_scheme=theme)
     other = with_page_policy_off.new_page()

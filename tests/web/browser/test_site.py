@@ -1,5 +1,7 @@
 """The built site in a browser, and the checker itself on pages with one fault each."""
 
+import re
+
 import pytest
 
 import check_site
@@ -10,6 +12,7 @@ from .conftest import ROOT, element_head, skip_or_fail, without_scripts, write
 
 pytestmark = pytest.mark.browser
 SITE = ROOT / "_build" / "html"
+STATIC = ROOT / "web" / "static"
 GOOD = '<p>Text and <a href="#there">a link</a>.</p><h2 id="there">There</h2>'
 
 
@@ -119,6 +122,36 @@ def test_a_player_without_scripts_shows_its_first_picture(chromium, tmp_path):
         assert page.locator("figure.rn-frame:visible").all_inner_texts() == ["frame 0"]
 
 
+@pytest.mark.parametrize("theme", site_checks.THEMES)
+@pytest.mark.parametrize("name", sorted(p.name for p in STATIC.glob("*.html")))
+def test_words_of_a_drawing_can_be_read(faults, name, theme):
+    style = f"<style>{(STATIC / 'book.css').read_text(encoding='utf-8')}</style>"
+    script = f"<script>document.documentElement.dataset.theme = '{theme}'</script>"
+    body = (STATIC / name).read_text(encoding="utf-8")
+    assert faults(body, site_checks.word_faults, head=style + script) == []
+
+
+def test_a_faint_word_of_a_drawing_is_found(faults):
+    svg = '<svg viewBox="0 0 99 20"><text y="12" fill="{}">plain</text></svg>'
+    assert faults(svg.format("#d55e00"), site_checks.word_faults) == ["faint word in a drawing: plain, 3.9:1"]
+    assert faults(svg.format("color-mix(in srgb, #d55e00 50%, #000)"), site_checks.word_faults) == []
+
+
+def test_paper_shows_the_colors_of_the_light_theme(chromium, tmp_path):
+    """All of them: what is bright enough on a dark screen is faint on paper."""
+    css = (STATIC / "book.css").read_text(encoding="utf-8")
+    write(tmp_path, "", head=f"<style>{css}</style>")
+    names = sorted(set(re.findall(r"(--rn-[a-z-]+):", css)))
+    with site_browser.opened(chromium, site_browser.file_address(tmp_path) + "index.html") as watched:
+        watched.page.emulate_media(media="print")
+        light, dark = (watched.page.evaluate("""([names, theme]) => {
+            document.documentElement.dataset.theme = theme;
+            const style = getComputedStyle(document.documentElement);
+            return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(name)])); }""", [names, theme])
+            for theme in site_checks.THEMES)
+    assert dark == light and light["--rn-green"]
+
+
 # --- the checks that need no browser
 
 
@@ -138,6 +171,12 @@ def test_static_checks_find_each_fault(tmp_path):
         "other.html: a style loads from another host",
         "style.css: loads from another host",
     ]
+
+
+def test_an_id_that_stands_twice_is_found(tmp_path):
+    exercise = '<section id="exercise-content"></section>'  # sphinx-exercise gives all of a page the same one
+    write(tmp_path, f'<p id="here">x</p><frame-player id="here"></frame-player>{exercise}{exercise}')
+    assert check_site.static_faults(tmp_path) == ["index.html: the id here stands twice"]
 
 
 def test_markup_that_reached_the_reader_is_found_outside_of_code(tmp_path):
