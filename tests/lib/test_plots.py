@@ -186,7 +186,20 @@ def test_no_words_stay_black_on_a_dark_page():
     found = re.findall(r"<text style=\"([^\"]*)\"[^>]*>([^<]*)<", plots.svg(figure, "Words."))
     words = {said: style for style, said in found}
     assert "fill: currentColor" in words["outside the style"]
-    assert "fill: var(--rn-plain" in words["meant so"]
+    assert "fill: var(--rn-plain-word, #A34700)" in words["meant so"]  # darker than the line
+
+
+def test_words_in_the_colors_of_lines_are_dark_enough_on_white():
+    """WCAG 2.1, 1.4.3: 4.5 to 1, with the relative luminance of its glossary."""
+    from resnet_lib.plots import page
+
+    def luminance(color):
+        parts = [int(color[k:k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    assert all(1.05 / (luminance(color) + 0.05) >= 4.5 for color in page.WORDS.values())
+    assert min(1.05 / (luminance(color) + 0.05) for color in plots.COLORS.values()) < 4.5
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])

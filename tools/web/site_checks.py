@@ -139,9 +139,10 @@ def theme_faults(page, theme, contrast=True):
     except PlaywrightTimeout:
         return [f"the theme does not follow the system to {theme}"]
     # colors are all that a theme changes; what else axe looks for has been looked for in the light
+    words = word_faults(page) if contrast else []
     if theme == THEMES[0]:
-        return axe_faults(page, contrast=contrast)
-    return axe_faults(page, rules=("color-contrast",)) if contrast else []
+        return words + axe_faults(page, contrast=contrast)
+    return words + axe_faults(page, rules=("color-contrast",)) if contrast else []
 
 
 def search_faults(chromium, base):
