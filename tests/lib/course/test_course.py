@@ -1,5 +1,6 @@
 """A course on disk: cells and what they need, frames, hand-ins of all kinds, points, tables. Without a room."""
 
+from collections import OrderedDict, namedtuple
 from datetime import datetime
 import io
 import html
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from conftest import ROOT
+from resnet_lib import checks
 from resnet_lib.__main__ import FAILED, FINISHED, main
-from resnet_lib.course import cells, report, several, submission, wire
+from resnet_lib.course import cells, grading, host, report, room, several, submission, wire
 from resnet_lib.course.folder import Course, CourseError
 from resnet_lib.course.grade import Assignment, Grade
 from resnet_lib.course.submission import Chapter, SubmissionError
@@ -102,6 +104,14 @@ def test_values_arrive_as_they_were():
             assert got == value
 
 
+@pytest.mark.parametrize("value, as_it_arrives", [
+    ([torch.Size((2, 3))], [(2, 3)]), ((namedtuple("Pair", "a b")(1, 2.5),), ((1, 2.5),)),
+    ([OrderedDict(a=1)], [{"a": 1}]), ([type("Mine", (int,), {})(3), type("Text", (str,), {})("x")], [3, "x"])])
+def test_kinds_of_lists_and_numbers_travel_as_what_they_are_kinds_of(value, as_it_arrives):
+    packed = json.loads(json.dumps(wire.pack(value, [], lambda thing: {"k": "far", "id": 1})))
+    assert wire.unpack(packed, [], lambda far: far) == as_it_arrives
+
+
 def test_what_does_not_travel_stays_and_deep_lists_are_refused():
     deep = []
     for _ in range(wire.MOST_DEPTH + 2):
@@ -130,6 +140,16 @@ def test_a_frame_that_lies_is_refused(packed):
         wire.unpack(packed, [b"1234"], lambda far: far)
 
 
+def test_numbers_that_were_not_sent_are_refused_and_those_that_were_come_once():
+    """Else the room would get the judge's own memory, or a copy of the same megabytes as often as it likes."""
+    one = {"k": "tensor", "dtype": "float32", "shape": [1], "blob": 0}
+    for packed, blob in (({**one, "shape": [1000]}, b""), ({"k": "list", "v": [one, one]}, b"1234"),
+                         ({"k": "scalar", "v": {**one, "shape": []}}, b"")):
+        with pytest.raises(wire.WireError):
+            wire.unpack(packed, [blob], lambda far: far)
+    assert wire.unpack({**one, "shape": [0, 4]}, [b""], lambda far: far).shape == (0, 4)
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00{}", b"\x03\x00\x00\x00abc",
                                  b"\x10\x00\x00\x00" + b'{"sizes": [-1]} ',
                                  b"\x12\x00\x00\x00" + b'{"sizes": ["a"]}  '])
@@ -138,6 +158,48 @@ def test_a_stream_of_something_else_is_refused(raw):
         wire.receive(io.BytesIO(raw + b" " * 100))
     with pytest.raises(EOFError):
         wire.receive(io.BytesIO(raw[:2]))
+
+
+# --- the judge, with a room in this process
+
+
+class Near(host.Room):
+    """A room without walls."""
+
+    def __init__(self):
+        self.there, self.crossed, self.waiting = room.Room(), "", False
+
+    def ask(self, message, blobs=(), seconds=None):
+        out: list[bytes] = []
+        return json.loads(json.dumps(self.there.answer(message, list(blobs), out))), out
+
+
+def judged(code: str, question: checks.Question) -> grading.Decision:
+    """What becomes of ``answer`` in some code."""
+    judge, near = grading.Judge(Chapter([]), [], None, None), Near()
+    judge.pool = {"pool-x": question}
+    near.run(code)
+    return judge._judge(near, "pool-x", submission.Submission([code], {"pool-x": (0, "answer")}), None)
+
+
+def test_shapes_in_a_list_are_right_and_what_stays_in_the_room_is_read_by_a_person():
+    question = checks.Function(lambda f: None if f(torch.ones(2, 3)) == [(2, 3), (6,)] else "Not the shapes.")
+    code = "def answer(x): return [x.shape, %s]"
+    assert judged(code % "x.reshape(-1).shape", question).state == "right"
+    assert judged(code % "(7,)", question).state == "wrong"
+    assert judged(code % "{6}", question).state == "hand"
+    assert judged("answer = [{6}]", checks.Number(6)).state == "hand"
+    assert judged("answer = {6}", checks.Number(6)).state == "wrong"
+
+
+def test_a_function_that_has_to_be_seen_running_is_judged_beside_its_code():
+    chapter = Chapter.load(ROOT / "chapters" / "using.ipynb")
+    forbidden = ("import torch\ndef few(Z, T, penalty):\n"
+                 "    return torch.linalg.solve(Z.T @ Z + penalty * torch.eye(Z.shape[1], dtype=Z.dtype), Z.T @ T)\n"
+                 'check("using-3", few)')
+    cell = {"cell_type": "code", "source": forbidden, "metadata": {}, "id": "1"}
+    decisions, _ = grading.Judge(chapter, ["using-3"], None, None).grade([cell])
+    assert decisions["using-3"].state == "hand" and decisions["using-3"].answer == forbidden
 
 
 # --- hand-ins

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, mostly_weekly
+from resnet_lib.checks import Function
 from resnet_lib.course import grading, sandbox, several
 from resnet_lib.course.submission import Chapter
 
@@ -198,6 +199,18 @@ def test_a_function_that_never_returns_and_one_that_writes_into_its_input(judge)
                       "def speedup(shares, factors):\n    import os\n    os._exit(1)\n\ncheck('fast-1', speedup)")
     assert right(decisions) == {"fast-5"}
     assert "too long" in decisions["fast-2"].text and "ended itself" in decisions["fast-1"].text
+
+
+@needs_room
+@pytest.mark.slow
+def test_a_question_whose_own_time_is_over_first_costs_the_next_exercise_nothing(chapter, library):
+    """The room has still to answer then: what it says would be taken for the next answer."""
+    ending = "import time\ndef f(x):\n    time.sleep(9)\n    return 3.0\n\ncheck('pool-x', f)"
+    judge = grading.Judge(chapter, ["pool-x", "fast-5"], library, sandbox.walls(), 90, 20)
+    question = Function(lambda f: None if f(1) == 3 else "No.", seconds=0.3)
+    decisions, _ = judge.grade([cell(ending), cell(HONEST[1])], {"pool-x": ("check('pool-x', ...)", question)})
+    assert right(decisions) == {"fast-5"}
+    assert decisions["pool-x"].state == "wrong" and "too long" in decisions["pool-x"].text
 
 
 @needs_room
