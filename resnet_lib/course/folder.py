@@ -160,9 +160,9 @@ class Course:
                                f"{Path(file.name).suffix}")
             if target.exists():
                 continue
-            folder.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            # who it is comes first: what lies there without a name would be nobody's, and is not collected again
             _write(folder / "student.json", {"name": name, "number": number})
+            write_atomically(target, lambda file, content=content: file.write(content))
             new.append(key)
         return new
 
@@ -237,7 +237,7 @@ class Course:
 def _write(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))  # a room may send half a character
 
 
 def _number(student: Path) -> str:
