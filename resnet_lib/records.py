@@ -199,7 +199,7 @@ def read(path: str | Path, live: bool = False) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not JSON ({error}). Delete the file and run the experiment again") from error
     check(content, path)
     try:

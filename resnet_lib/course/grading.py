@@ -1,9 +1,9 @@
 """The judge: lets a hand-in run in a room, asks for what it answers, and holds that against the book's questions.
 
 Values come out of the room; functions stay in there and are called from here. What is neither, a net or a class, cannot
-be judged so, nor can a function that the check has to see running. It is run in a second room, where the book's checks are, and what the check says there is a proposal: the
-code beside it could have answered in its place, so it counts, and its hint is given to the student, when a person has
-read the code and accepts it.
+be judged so, nor can a function that the check has to see running. It is run in a second room, where the book's checks
+are, and what the check says there is a proposal: the code beside it could have answered in its place, so it counts, and
+its hint is given to the student, when a person has read the code and accepts it.
 """
 
 from collections.abc import Mapping, Sequence

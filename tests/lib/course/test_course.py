@@ -240,6 +240,64 @@ def test_what_is_no_notebook_is_named(tmp_path, raw):
         submission.read(tmp_path / "x.ipynb")
 
 
+STRANGE = {"half a character": "x = '\ud800'", "signs": f"x = {'-' * 100_000}1", "a sum": f"x = 1{'+1' * 100_000}",
+           "a long answer": f"check('fast-2', 1{'+1' * 2000})", "nothing": "x = '\0'"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"resnet": "x"}, {"tags": None}, {"resnet": {"role": []}, "tags": [{}]}])
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_cell_is_in_nobodys_way(course, what, metadata):
+    """Neither in that of the other cells nor, when pages of feedback are written, in that of the other students."""
+    source = f"{STRANGE[what]}\ncheck('fast-2', 1)"
+    given = [{"cell_type": "code", "source": s, "metadata": metadata} for s in (source, "check('fast-5', 1)")]
+    (course.root / "ada.ipynb").write_text(json.dumps({"cells": given}))
+    course.collect("hw1", [course.root / "ada.ipynb"])
+    grade, = course.open_grades(course.assignment("hw1"))
+    chapter = course.chapter("fast")
+    found = submission.own(chapter, course.notebook(grade))
+    assert found.answers["fast-5"][1] == "1" and "fast-2" in found.answers | found.broken
+    submission.needs(chapter, found)
+    grade.decisions = {"fast-2": decided("wrong", "The cell raised ValueError: \ud800")}
+    course.keep(course.assignment("hw1"), grade)
+    assert main(["course", "-C", str(course.root), "feedback", "hw1"]) == FINISHED
+
+
+def test_what_the_judge_cannot_do_stands_in_that_students_grade_alone(course, monkeypatch):
+    class Judge:
+        labels = ["fast-2"]
+
+        def grade(self, notebook, pool, without):
+            raise error
+
+    handed(course, "1")
+    grade, = course.open_grades(course.assignment("hw1"))
+    monkeypatch.setitem(several._kept, "judge", Judge())
+    error = RecursionError()
+    assert several._one(several.Work(grade, course.root / grade.file)).decisions["fast-2"] == {
+        "state": "open", "text": "The judge raised RecursionError.", "answer": "", "proposal": None}
+    error = several.sandbox.SandboxError("no room")
+    with pytest.raises(several.sandbox.SandboxError):  # which is no student's
+        several._one(several.Work(grade, course.root / grade.file))
+
+
+def test_a_collection_that_is_ended_midway_goes_on_where_it_was(course, monkeypatch):
+    from resnet_lib.course import folder
+
+    write, written = folder.write_atomically, []
+
+    def ended(path, work):
+        written.append(path)
+        if path.suffix == ".ipynb":
+            raise KeyboardInterrupt
+        write(path, work)
+
+    monkeypatch.setattr(folder, "write_atomically", ended)
+    with pytest.raises(KeyboardInterrupt):
+        handed(course, "1")
+    monkeypatch.undo()
+    assert handed(course, "1") == ["Ada-4242"] and len(course.open_grades(course.assignment("hw1"))) == 1
+
+
 def test_hand_ins_as_canvas_and_moodle_name_them(course, tmp_path):
     canvas = tmp_path / "submissions.zip"
     with zipfile.ZipFile(canvas, "w") as archive:
