@@ -328,6 +328,25 @@ def test_hand_ins_as_canvas_and_moodle_name_them(course, tmp_path):
         course.collect("hw1", [tmp_path / "nothing"])
 
 
+def test_who_hands_in_is_said_by_the_folder_before_the_students_own_file(course, tmp_path):
+    folder = tmp_path / "in"
+    for name in ("hw/Ada Lovelace_4242_assignsubmission_file/bob_77_1_fast.ipynb",
+                 "Emmy_Noether_17_assignsubmission_file_/fast.ipynb",
+                 "kurt_5_99_bob_77_assignsubmission_file_x.ipynb",
+                 "ada/fast.ipynb", "bob/fast.ipynb", "turing.ipynb",
+                 "ada/.ipynb_checkpoints/fast-checkpoint.ipynb", "__MACOSX/ada/._fast.ipynb", "ada/._fast.ipynb"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(hand_in(name))
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*.ipynb"):
+            file.write(path, path.relative_to(folder))
+    expected = ["Ada-Lovelace-4242", "Emmy_Noether-17", "ada-fast", "bob-fast", "kurt-5", "turing"]
+    assert sorted(course.collect("hw1", [folder])) == course.students("hw1") == expected
+    course.assign(Assignment("hw2", "fast", {"fast-2": 2.0}))
+    assert sorted(course.collect("hw2", [archive])) == expected
+
+
 # --- grades and tables
 
 
