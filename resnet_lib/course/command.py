@@ -122,15 +122,19 @@ def _assign(args) -> int:
 
 def _handout(args) -> int:
     course = Course(args.folder)
-    assignment = course.assignment(args.name)
+    course.assignment(args.name)  # an unknown one changes nothing
     if args.roster:
         course.enroll(people.read_roster(args.roster))
-    students = course.roster or {"": "everybody"}
+    assignment = course.hand_out(args.name)
+    students = course.roster if assignment.personal else {"": "everybody"}
     folder = course.root / "handouts" / args.name
     for number, name in students.items():
         made, key = handout.notebook(course, assignment, number), people.key_of(name or "student", number)
         write_atomically(folder / f"{key}.ipynb", lambda file, made=made: file.write(made))
-    print(f"{len(students)} notebooks in {folder}")
+    print(f"{len(students)} notebook{'s' * (len(students) != 1)} in {folder}")
+    if course.roster and not assignment.personal:
+        print(f"{args.name} was handed out with the same numbers for all, and stays so; for numbers of their own assign "
+              f"it under another name")
     return FINISHED
 
 
@@ -170,7 +174,7 @@ def _grade(args) -> int:
     items = [course.item(label) for label in assignment.points if label.startswith(PREFIX)]
     work = []
     for grade in todo:
-        who = course.enrolled(grade)
+        who = course.enrolled(assignment, grade)
         numbers = {item.label: None if who is None else item.numbers(course.key, who) for item in items}
         work.append(Work(grade, course.root / grade.file, numbers))
     files = [path for path in course.pool() if label_of(path) in assignment.points]

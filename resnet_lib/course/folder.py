@@ -1,7 +1,7 @@
 """A course on disk: its notebooks, assignments, hand-ins and grades, all plain files that people can read."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 import hashlib
@@ -76,9 +76,10 @@ class Course:
         """Add to those who are in the course; who is in it stays, with the numbers of the pool that were given."""
         _write(self.root / "roster.json", self.roster | roster)
 
-    def enrolled(self, grade: Grade) -> str | None:
-        """The number in the roster of the one who handed in; None where it cannot be told, "" without a roster."""
-        if not self.roster:
+    def enrolled(self, assignment: Assignment, grade: Grade) -> str | None:
+        """The number in the roster of the one who handed in, for the numbers of the pool; None where it cannot be told,
+        "" where all have the same."""
+        if not (bool(self.roster) if assignment.personal is None else assignment.personal):
             return ""
         known = enrolled(grade.name, grade.number, self.roster)
         return known[1] if known else None
@@ -112,12 +113,15 @@ class Course:
 
     # --- assignments
 
-    def assign(self, assignment: Assignment, replace: bool = False) -> None:
-        """Write an assignment. CourseError for exercises that the chapter has not, and for a name that is taken."""
+    def assign(self, assignment: Assignment, again: bool = False) -> None:
+        """Write an assignment. CourseError for exercises that the chapter has not, and for a name that is taken; with
+        ``again`` it takes the place of the one before, with the numbers that were handed out."""
         if not NAME.fullmatch(assignment.name):
             raise CourseError(f"the name of an assignment has letters, digits, . _ and -, got {assignment.name!r}")
-        if not replace and (self.root / "assignments" / f"{assignment.name}.json").exists():
-            raise CourseError(f"there is {assignment.name} already; say --replace to change what it asks for")
+        if (self.root / "assignments" / f"{assignment.name}.json").exists():
+            if not again:
+                raise CourseError(f"there is {assignment.name} already; say --replace to change what it asks for")
+            assignment = replace(assignment, personal=self.assignment(assignment.name).personal)
         known = self.chapter(assignment.chapter).exercises
         from_pool = [self.item(label).label for label in assignment.points if label.startswith(PREFIX)]
         if unknown := [label for label in assignment.points if label not in [*known, *from_pool]]:
@@ -128,7 +132,19 @@ class Course:
                 datetime.fromisoformat(assignment.due)
             except ValueError as error:
                 raise CourseError(f"due must be a time such as 2026-12-01T23:59, got {assignment.due!r}") from error
+        self._write_down(assignment)
+
+    def _write_down(self, assignment: Assignment) -> None:
         _write(self.root / "assignments" / f"{assignment.name}.json", asdict(assignment))
+
+    def hand_out(self, name: str) -> Assignment:
+        """An assignment that is now given to students: whether their numbers are their own is decided by the roster of
+        the first time, and stays."""
+        assignment = self.assignment(name)
+        if assignment.personal is None:
+            assignment = replace(assignment, personal=bool(self.roster))
+            self._write_down(assignment)
+        return assignment
 
     def assignment(self, name: str) -> Assignment:
         """An assignment by name."""
