@@ -6,6 +6,7 @@ text.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 import ast
@@ -164,7 +165,11 @@ def needs(chapter: Chapter, submission: Submission) -> list[str]:
 
 
 def _without_magics(code: str) -> str:
-    """Code without IPython's own lines (%run, !pip, ?), which a plain Python does not know."""
+    """Code without IPython's own lines (%run, !pip, ?), which a plain Python does not know. In plain Python a line that
+    begins so goes on with an expression."""
+    with suppress(*cells.UNREADABLE):
+        ast.parse(code)
+        return code
     return "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!", "?")))
 
 

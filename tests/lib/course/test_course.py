@@ -232,6 +232,12 @@ def test_the_students_cells_and_what_they_take_from_the_page(chapter):
     assert any("import blocks" in code for code in submission.needs(chapter, found))
 
 
+def test_a_line_of_an_expression_is_no_magic(chapter):
+    source = "n = (123456789\n     % 1000)\ncheck('residual-block-2', n)"
+    found = submission.own(chapter, [{"cell_type": "code", "source": source, "metadata": {}, "id": "1"}])
+    assert found.steps == [source]
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"cells": [1]}', b'{"cells": [{"cell_type": "code"}]}',
                                  b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_notebook_is_named(tmp_path, raw):
