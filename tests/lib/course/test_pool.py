@@ -172,7 +172,7 @@ def test_in_a_students_notebook_an_item_is_only_recorded():
 
 def made(seed: int, variant: str, error: float, experiment="degradation") -> records.Record:
     job = experiments.job(experiment, "quick", variant, seed)
-    segment = {"from_step": 0, "seconds": 1.0, "date": "2027-01-01", "device": "CPU", "threads": 1,
+    segment = {"from_step": 0, "seconds": 1.0, "date": "2027-01-01", "device": "CPU\x1b[31m", "threads": 1,
                "versions": {"torch": "2.6"}, "execution": {"precision": "float32"}}
     row = {"step": job.recipe.steps, "train_error": error, "test_error": error}
     return records.Record(job.experiment, job.tier, job.variant, job.seed, job.recipe_id, job.recipe.to_json(), job.net,
@@ -207,6 +207,7 @@ def test_a_class_pools_its_runs_by_seed(class_runs):
 def test_the_class_result_is_drawn_and_told(class_runs, capsys, monkeypatch):
     assert main(["course", "-C", str(class_runs.root), "plot", "hw1", "--format", "png"]) == FINISHED
     out = capsys.readouterr().out
+    assert "CPU�[31m" in out and "\x1b" not in out  # a student's words
     assert "mean -10.00 points" in out and "3 students" in out and out.count("left out") == 3
     assert (class_runs.root / "hw1-class.png").stat().st_size > 5000
     found = runs.result(class_runs.runs("hw1"), "degradation", "quick", ("plain-20", "residual-20"), "train_error")
