@@ -104,12 +104,14 @@ def _assign(args) -> int:
         labels = list(known)
     items = [name.strip().replace("_", "-") for name in args.pool.split(",") if name.strip()]
     labels += [f"{PREFIX}{name.removeprefix(PREFIX)}" for name in items]
+    if not labels and not args.runs:
+        raise CourseError("nothing is asked for: name exercises, items of the --pool, or --runs")
     try:
         points = [float(text) for text in args.points.split(",")]
     except ValueError as error:
         raise CourseError(f"points are numbers, as 2 or 2,2,4; got {args.points!r}") from error
     points = points * len(labels) if len(points) == 1 else points
-    if len(points) != len(labels) or min(points) < 0:
+    if len(points) != len(labels) or min(points, default=0) < 0:
         raise CourseError(f"{len(labels)} exercises need one number of points, or {len(labels)}; got {args.points!r}")
     if args.runs:
         runs.parts(args.runs)  # ValueError where there are no such runs
@@ -315,10 +317,10 @@ def _plot(args) -> int:
     path = course.root / f"{args.name}-class.{args.format}"
     runs.draw(found, path)
     middle, low, high = found.interval()
-    print(f"{found.variants[1]} minus {found.variants[0]}, {args.field}: mean {middle:+.2f} points, 95 % interval "
+    _tell(f"{found.variants[1]} minus {found.variants[0]}, {args.field}: mean {middle:+.2f} points, 95 % interval "
           f"{low:+.2f} to {high:+.2f}, {len(found.pairs)} students\n{records.provenance(found.found)}\n{path}")
     for line in found.left_out:
-        print(f"left out: {line}")
+        _tell(f"left out: {line}")
     return FINISHED
 
 

@@ -227,7 +227,8 @@ class Course:
         _write(self._grade_file(assignment.name, grade.student), asdict(grade))
 
     def open_grades(self, assignment: Assignment, again: bool = False) -> list[Grade]:
-        """The hand-ins that have to be graded: new ones, those of another version, and those that were interrupted."""
+        """The hand-ins that have to be graded: new ones, those of another version, and those that were interrupted. Of
+        a graded one that has become late, or is late no more, only that is written down."""
         found = []
         for student in self.students(assignment.name):
             path, late = self.counted(assignment, student)
@@ -237,6 +238,9 @@ class Course:
             before = self.grade(assignment, student)
             if before and not again and before.digest == digest and set(assignment.points) <= set(before.decisions) \
                     and not any(before.decision(label)["state"] == "open" for label in assignment.points):
+                if before.late != late:
+                    before.late = late
+                    self.keep(assignment, before)
                 continue
             about = json.loads((path.parent / "student.json").read_text(encoding="utf-8"))
             grade = Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late)

@@ -1,6 +1,7 @@
 """A course on disk: cells and what they need, frames, hand-ins of all kinds, points, tables. Without a room."""
 
 from collections import OrderedDict, namedtuple
+from dataclasses import replace
 from datetime import datetime
 import io
 import html
@@ -15,7 +16,7 @@ import torch
 from conftest import ROOT
 from resnet_lib import checks
 from resnet_lib.__main__ import FAILED, FINISHED, main
-from resnet_lib.course import cells, grading, host, report, room, several, submission, wire
+from resnet_lib.course import cells, grading, handout, host, report, room, several, submission, wire
 from resnet_lib.course.folder import Course, CourseError
 from resnet_lib.course.grade import Assignment, Grade
 from resnet_lib.course.submission import Chapter, SubmissionError
@@ -576,6 +577,25 @@ def test_an_assignment_may_be_of_the_pool_alone(course, capsys):
     words = ["assign", "hw2", "fast", "--exercises", "none", "--pool", "receptive-field"]
     assert main(["course", "-C", str(course.root), *words]) == FINISHED
     assert list(course.assignment("hw2").points) == ["pool-receptive-field"]
+
+
+def test_an_assignment_may_ask_for_runs_alone_and_for_nothing_not_at_all(course, capsys):
+    words = ["course", "-C", str(course.root), "assign", "hw2", "degradation", "--exercises", "none"]
+    assert main(words) == FAILED and "nothing is asked for" in capsys.readouterr().err
+    assert main([*words, "--runs", "degradation/quick/plain-56, residual-56"]) == FINISHED
+    cells = json.loads(handout.notebook(course, course.assignment("hw2"), ""))["cells"]
+    code, = (cell["source"] for cell in cells if cell.get("id") == "hw2-runs")
+    assert "['plain-56', 'residual-56']" in code
+
+
+def test_what_is_late_follows_the_assignment_and_nothing_is_run_for_it(course):
+    handed(course, "1")
+    grade, = course.open_grades(hw1 := course.assignment("hw1"))
+    grade.decisions = {label: decided("right") for label in hw1.points}
+    course.keep(hw1, grade)
+    for due, late in (("2020-01-01", True), (None, False)):
+        course.assign(hw1 := replace(hw1, due=due), again=True)
+        assert course.open_grades(hw1) == [] and course.grade(hw1, grade.student) == replace(grade, late=late)
 
 
 def test_what_could_not_be_judged_is_judged_again(course):
