@@ -135,8 +135,8 @@ def _handout(args) -> int:
         write_atomically(folder / f"{key}.ipynb", lambda file, made=made: file.write(made))
     print(f"{len(students)} notebook{'s' * (len(students) != 1)} in {folder}")
     if course.roster and not assignment.personal:
-        print(f"{args.name} was handed out with the same numbers for all, and stays so; for numbers of their own assign "
-              f"it under another name")
+        print(f"{args.name} was handed out with the same numbers for all, and stays so; for numbers of their own "
+              f"assign it under another name")
     return FINISHED
 
 
