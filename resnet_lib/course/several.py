@@ -68,6 +68,7 @@ def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, walls
     import torch
 
     from .grading import Judge
+
     torch.set_num_threads(1)
     _kept["judge"] = Judge(Chapter.load(chapter), labels, library, walls, answers=answers, patience=patience)
     _kept["items"] = {item.label: item for item in map(Item.load, items)}
