@@ -7,7 +7,7 @@ import shutil
 import sys
 
 from . import __version__, options
-from .wording import COMMAND, duration
+from .wording import COMMAND, TITLES, duration
 
 FINISHED, FAILED, UNFINISHED = 0, 2, 3
 INTERRUPTED = {"run": "go on with the same command and --resume", "queue": "go on with the same command",
@@ -152,6 +152,10 @@ def _run(args) -> int:
     if isinstance(resume, Path) and len(wanted) != 1:
         raise ValueError(f"a checkpoint file goes on one run, but {len(wanted)} were asked for; name it with "
                          f"--variants and --seeds")
+    if args.record or args.record_unfinished or args.hand_over:
+        for name in {job.identity["fallback"] for job in wanted} - {None}:
+            raise ValueError(f"{TITLES[name]} is not in data/, and runs on the digits that stand in for it are not "
+                             f"recorded: make data, or run this without recording")
     for job in wanted:
         experiments.counted(job.recorded(), lambda line: _say(f"refused: {line}"))
     found = experiments.run(args.experiment, args.tier, args.seeds, variants, execution, resume, args.budget)

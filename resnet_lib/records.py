@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 import hashlib
 import json
+import math
 import subprocess
 
 from . import __version__, identity
@@ -196,10 +197,11 @@ def read(path: str | Path, live: bool = False) -> Record:
     """A record from its file, checked against the schema and against its own id."""
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_finite, parse_float=_finite,
+                             parse_constant=_finite)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not JSON ({error}). Delete the file and run the experiment again") from error
     check(content, path)
     try:
@@ -218,6 +220,14 @@ def read(path: str | Path, live: bool = False) -> Record:
         raise RecordError(f"{path}: the run {'is' if record.finished else 'was'} {record.progress}, so its name must "
                           f"{'not ' * record.finished}end in {UNFINISHED}")
     return record
+
+
+def _finite(text: str) -> int | float:
+    """A number of JSON; ValueError for NaN and for what no float can hold, with which nothing can be computed."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return int(text) if text.removeprefix("-").isdigit() else number
 
 
 def _why_stale(record: Record) -> str:

@@ -85,12 +85,16 @@ class Function:
 
     A call that returns None or changes a tensor, array or list it was given ends the check with a hint of its own,
     unless ``mutates``. ``hint`` is said where ``test`` returns "".
+
+    ``beside``: the check has to lie beside the code, since it looks into it while it runs, or since what goes in or out
+    cannot cross from one process to another, a net say.
     """
 
     test: Callable[[Callable], str | None]
     hint: str = ""
     mutates: bool = False
     seconds: float = 8
+    beside: bool = False
 
     def judge(self, answer: object) -> str | None:
         if not callable(answer):

@@ -72,21 +72,22 @@ def is_empty(answer: object) -> bool:
     return answer is ... or answer is None or _unwritten(answer)
 
 
-def hold(question: Question, answer: object, solution: bool = False) -> Verdict:
-    """Hold an answer against a question, as `check` does."""
+def hold(question: Question, answer: object, solution: bool = False, patience: float = 1.0) -> Verdict:
+    """Hold an answer against a question, as `check` does; ``patience``: a factor of the question's time."""
     if is_empty(answer):
         return Verdict("empty", TEXT["empty"])
+    seconds = patience * question.seconds
     try:
         with limit.untouched():
             question = _resolved(question)
-        result = limit.outcome(lambda: question.judge(answer), question.seconds)
+        result = limit.outcome(lambda: question.judge(answer), seconds)
     except SurroundingsError as problem:
         return _open(str(problem))
     except Exception as error:  # records that are not here, say
         return _open(TEXT["no_value"].format(type=type(error).__name__, text=_text(error)))
     if result.late:
-        return _open(TEXT["late" if result.seconds >= question.seconds else "slow"].format(
-            seconds=question.seconds, wait=limit.PATIENCE * question.seconds))
+        return _open(TEXT["late" if result.seconds >= seconds else "slow"].format(
+            seconds=seconds, wait=limit.PATIENCE * seconds))
     problem = _in_words(result.error) if result.error else result.value
     if problem is None:
         return Verdict("right", TEXT["solution" if solution else "right"])

@@ -9,13 +9,17 @@ import re
 import symtable
 
 
+# what parsing and unparsing raise: for no Python, for characters that are none, for what is nested too deeply
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
 def names_of(code: str) -> tuple[set[str], set[str], set[str]]:
     """The names that a cell sets anew, those it only changes, and those of other cells that it uses; nothing for code
     that is no plain Python."""
     try:
         tree = ast.parse(code)
         table = symtable.symtable(code, "cell", "exec")
-    except SyntaxError:
+    except UNREADABLE:
         return set(), set(), set()
     top = {symbol.get_name(): symbol for symbol in table.get_symbols()}
     anew, changed = set(), set()
@@ -78,22 +82,27 @@ def answer_of(code: str, label: str) -> str | None:
     """The expression that a cell hands to ``check(label, …)``; None where there is no such call."""
     try:
         tree = ast.parse(code)
-    except SyntaxError:
+    except UNREADABLE:
         return None
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
              and node.func.id == "check" and len(node.args) == 2 and isinstance(node.args[0], ast.Constant)
              and node.args[0].value == label]
-    return ast.unparse(calls[-1].args[1]) if calls else None
+    try:
+        return ast.unparse(calls[-1].args[1]) if calls else None
+    except RecursionError:
+        return None
 
 
 def broken(code: str, label: str) -> str | None:
-    """Why a cell that names ``check("label", …)`` is no Python; None where it is, or names it nowhere."""
+    """Why a cell that names ``check("label", …)`` cannot be read; None where it can, or names it nowhere."""
     if not re.search(rf"""check\(\s*["']{re.escape(label)}["']""", code):
         return None
     try:
-        ast.parse(code)
+        ast.unparse(ast.parse(code))
     except SyntaxError as error:
         return f"The cell does not run: {error.msg} (line {error.lineno})."
+    except UNREADABLE as error:
+        return f"The cell cannot be read ({type(error).__name__}): is something nested too deeply?"
     return None
 
 

@@ -104,12 +104,14 @@ def _assign(args) -> int:
         labels = list(known)
     items = [name.strip().replace("_", "-") for name in args.pool.split(",") if name.strip()]
     labels += [f"{PREFIX}{name.removeprefix(PREFIX)}" for name in items]
+    if not labels and not args.runs:
+        raise CourseError("nothing is asked for: name exercises, items of the --pool, or --runs")
     try:
         points = [float(text) for text in args.points.split(",")]
     except ValueError as error:
         raise CourseError(f"points are numbers, as 2 or 2,2,4; got {args.points!r}") from error
     points = points * len(labels) if len(points) == 1 else points
-    if len(points) != len(labels) or min(points) < 0:
+    if len(points) != len(labels) or min(points, default=0) < 0:
         raise CourseError(f"{len(labels)} exercises need one number of points, or {len(labels)}; got {args.points!r}")
     if args.runs:
         runs.parts(args.runs)  # ValueError where there are no such runs
@@ -122,15 +124,19 @@ def _assign(args) -> int:
 
 def _handout(args) -> int:
     course = Course(args.folder)
-    assignment = course.assignment(args.name)
+    course.assignment(args.name)  # an unknown one changes nothing
     if args.roster:
         course.enroll(people.read_roster(args.roster))
-    students = course.roster or {"": "everybody"}
+    assignment = course.hand_out(args.name)
+    students = course.roster if assignment.personal else {"": "everybody"}
     folder = course.root / "handouts" / args.name
     for number, name in students.items():
         made, key = handout.notebook(course, assignment, number), people.key_of(name or "student", number)
         write_atomically(folder / f"{key}.ipynb", lambda file, made=made: file.write(made))
-    print(f"{len(students)} notebooks in {folder}")
+    print(f"{len(students)} notebook{'s' * (len(students) != 1)} in {folder}")
+    if course.roster and not assignment.personal:
+        print(f"{args.name} was handed out with the same numbers for all, and stays so; for numbers of their own "
+              f"assign it under another name")
     return FINISHED
 
 
@@ -170,7 +176,7 @@ def _grade(args) -> int:
     items = [course.item(label) for label in assignment.points if label.startswith(PREFIX)]
     work = []
     for grade in todo:
-        who = course.enrolled(grade)
+        who = course.enrolled(assignment, grade)
         numbers = {item.label: None if who is None else item.numbers(course.key, who) for item in items}
         work.append(Work(grade, course.root / grade.file, numbers))
     files = [path for path in course.pool() if label_of(path) in assignment.points]
@@ -311,10 +317,10 @@ def _plot(args) -> int:
     path = course.root / f"{args.name}-class.{args.format}"
     runs.draw(found, path)
     middle, low, high = found.interval()
-    print(f"{found.variants[1]} minus {found.variants[0]}, {args.field}: mean {middle:+.2f} points, 95 % interval "
+    _tell(f"{found.variants[1]} minus {found.variants[0]}, {args.field}: mean {middle:+.2f} points, 95 % interval "
           f"{low:+.2f} to {high:+.2f}, {len(found.pairs)} students\n{records.provenance(found.found)}\n{path}")
     for line in found.left_out:
-        print(f"left out: {line}")
+        _tell(f"left out: {line}")
     return FINISHED
 
 

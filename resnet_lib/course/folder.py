@@ -1,7 +1,7 @@
 """A course on disk: its notebooks, assignments, hand-ins and grades, all plain files that people can read."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 import hashlib
@@ -76,9 +76,10 @@ class Course:
         """Add to those who are in the course; who is in it stays, with the numbers of the pool that were given."""
         _write(self.root / "roster.json", self.roster | roster)
 
-    def enrolled(self, grade: Grade) -> str | None:
-        """The number in the roster of the one who handed in; None where it cannot be told, "" without a roster."""
-        if not self.roster:
+    def enrolled(self, assignment: Assignment, grade: Grade) -> str | None:
+        """The number in the roster of the one who handed in, for the numbers of the pool; None where it cannot be told,
+        "" where all have the same."""
+        if not (bool(self.roster) if assignment.personal is None else assignment.personal):
             return ""
         known = enrolled(grade.name, grade.number, self.roster)
         return known[1] if known else None
@@ -112,12 +113,15 @@ class Course:
 
     # --- assignments
 
-    def assign(self, assignment: Assignment, replace: bool = False) -> None:
-        """Write an assignment. CourseError for exercises that the chapter has not, and for a name that is taken."""
+    def assign(self, assignment: Assignment, again: bool = False) -> None:
+        """Write an assignment. CourseError for exercises that the chapter has not, and for a name that is taken; with
+        ``again`` it takes the place of the one before, with the numbers that were handed out."""
         if not NAME.fullmatch(assignment.name):
             raise CourseError(f"the name of an assignment has letters, digits, . _ and -, got {assignment.name!r}")
-        if not replace and (self.root / "assignments" / f"{assignment.name}.json").exists():
-            raise CourseError(f"there is {assignment.name} already; say --replace to change what it asks for")
+        if (self.root / "assignments" / f"{assignment.name}.json").exists():
+            if not again:
+                raise CourseError(f"there is {assignment.name} already; say --replace to change what it asks for")
+            assignment = replace(assignment, personal=self.assignment(assignment.name).personal)
         known = self.chapter(assignment.chapter).exercises
         from_pool = [self.item(label).label for label in assignment.points if label.startswith(PREFIX)]
         if unknown := [label for label in assignment.points if label not in [*known, *from_pool]]:
@@ -128,7 +132,19 @@ class Course:
                 datetime.fromisoformat(assignment.due)
             except ValueError as error:
                 raise CourseError(f"due must be a time such as 2026-12-01T23:59, got {assignment.due!r}") from error
+        self._write_down(assignment)
+
+    def _write_down(self, assignment: Assignment) -> None:
         _write(self.root / "assignments" / f"{assignment.name}.json", asdict(assignment))
+
+    def hand_out(self, name: str) -> Assignment:
+        """An assignment that is now given to students: whether their numbers are their own is decided by the roster of
+        the first time, and stays."""
+        assignment = self.assignment(name)
+        if assignment.personal is None:
+            assignment = replace(assignment, personal=bool(self.roster))
+            self._write_down(assignment)
+        return assignment
 
     def assignment(self, name: str) -> Assignment:
         """An assignment by name."""
@@ -160,9 +176,9 @@ class Course:
                                f"{Path(file.name).suffix}")
             if target.exists():
                 continue
-            folder.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            # who it is comes first: what lies there without a name would be nobody's, and is not collected again
             _write(folder / "student.json", {"name": name, "number": number})
+            write_atomically(target, lambda file, content=content: file.write(content))
             new.append(key)
         return new
 
@@ -211,7 +227,8 @@ class Course:
         _write(self._grade_file(assignment.name, grade.student), asdict(grade))
 
     def open_grades(self, assignment: Assignment, again: bool = False) -> list[Grade]:
-        """The hand-ins that have to be graded: new ones, those of another version, and those that were interrupted."""
+        """The hand-ins that have to be graded: new ones, those of another version, and those that were interrupted. Of
+        a graded one that has become late, or is late no more, only that is written down."""
         found = []
         for student in self.students(assignment.name):
             path, late = self.counted(assignment, student)
@@ -221,6 +238,9 @@ class Course:
             before = self.grade(assignment, student)
             if before and not again and before.digest == digest and set(assignment.points) <= set(before.decisions) \
                     and not any(before.decision(label)["state"] == "open" for label in assignment.points):
+                if before.late != late:
+                    before.late = late
+                    self.keep(assignment, before)
                 continue
             about = json.loads((path.parent / "student.json").read_text(encoding="utf-8"))
             grade = Grade(student, about["name"], about["number"], str(path.relative_to(self.root)), digest, late)
@@ -237,7 +257,7 @@ class Course:
 def _write(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))  # a room may send half a character
 
 
 def _number(student: Path) -> str:

@@ -9,13 +9,15 @@ MISSING = {"state": "missing", "text": "", "answer": "", "proposal": None}  # wh
 @dataclass(frozen=True)
 class Assignment:
     """Some of a chapter's exercises, with points; ``due``: local time, as 2026-12-01T23:59, or None; ``runs``: what
-    each student trains for the class's result, as degradation/quick/plain-56,residual-56, or None."""
+    each student trains for the class's result, as degradation/quick/plain-56,residual-56, or None; ``personal``:
+    whether each student was given numbers of their own, None where nothing is handed out yet."""
 
     name: str
     chapter: str
     points: dict[str, float]
     due: str | None = None
     runs: str | None = None
+    personal: bool | None = None
 
     @property
     def most(self) -> float:

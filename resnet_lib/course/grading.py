@@ -1,9 +1,9 @@
 """The judge: lets a hand-in run in a room, asks for what it answers, and holds that against the book's questions.
 
 Values come out of the room; functions stay in there and are called from here. What is neither, a net or a class, cannot
-be judged so. It is run in a second room, where the book's checks are, and what the check says there is a proposal: the
-code beside it could have answered in its place, so it counts, and its hint is given to the student, when a person has
-read the code and accepts it.
+be judged so, nor can a function that the check has to see running. It is run in a second room, where the book's checks
+are, and what the check says there is a proposal: the code beside it could have answered in its place, so it counts, and
+its hint is given to the student, when a person has read the code and accepts it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,13 @@ class Decision:
 
 
 class Judge:
-    """Grades hand-ins of one chapter; one for each thread. ``labels``: the exercises of the assignment."""
+    """Grades hand-ins of one chapter; one for each thread. ``labels``: the exercises of the assignment; ``patience``: a
+    factor of all time limits."""
 
     def __init__(self, chapter: Chapter, labels: list[str], library: Path, walls, whole: float = WHOLE,
-                 cell: float = CELL, answers: Path | None = None):
+                 cell: float = CELL, answers: Path | None = None, patience: float = 1.0):
         self.chapter, self.labels, self.library, self.walls = chapter, labels, library, walls
-        self.whole, self.cell = whole, cell
+        self.whole, self.cell, self.patience = patience * whole, patience * cell, patience
         self.pool: dict[str, Question] = {}
         self.answers = answers  # the library for the second room; without it nothing is proposed
 
@@ -69,8 +70,9 @@ class Judge:
         step, _ = submission.answers[label]
         if step < 0:
             return Decision("empty", "Handed in as it was given.")
-        if isinstance(self._question(label), Module | Class):
-            return Decision("hand", "A class: to be read by the instructor.", submission.steps[step])
+        question = self._question(label)
+        if isinstance(question, Module | Class) or isinstance(question, Function) and question.beside:
+            return Decision("hand", "Judged beside its code: to be read by the instructor.", submission.steps[step])
         return None
 
     def _question(self, label: str) -> Question:
@@ -124,7 +126,7 @@ class Judge:
                         room.run(code)
                     for label in [label for label in labels if submission.answers[label][0] == step]:
                         try:
-                            said = room.check(label, submission.answers[label][1])
+                            said = room.check(label, submission.answers[label][1], self.patience)
                         except FarError as error:
                             said = {"state": "wrong", "text": f"Not yet. The cell raised {_said(error)}."}
                         decisions[label] = replace(decisions[label], proposal=said)
@@ -132,7 +134,8 @@ class Judge:
             return
 
     def _judge(self, room: Room, label: str, submission: Submission, raised: str | None) -> Decision:
-        """Hold the value of an answer against its question. Gone passes through."""
+        """Hold the value of an answer against its question. Gone passes through, also where the question's own time was
+        over while the room had still to answer: the answer would be read as the next one's."""
         step, expression = submission.answers[label]
         room.crossed = ""
         try:
@@ -156,9 +159,12 @@ class Judge:
         given = answer
         if callable(answer):
             watched.far, watched.__name__, given = answer.far, answer.__name__, watched
-        verdict = checks.hold(self._question(label), given)
+            room.crossed = ""  # a function may stay there
+        verdict = checks.hold(self._question(label), given, patience=self.patience)
         if gone:
             raise gone[0]
+        if room.waiting:
+            raise room.end_of("it took too long")
         if room.crossed and not verdict:
             return Decision("hand", f"Takes or gives a {room.crossed}: to be read by the instructor.",
                             submission.steps[step])

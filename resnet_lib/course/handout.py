@@ -6,6 +6,7 @@ import re
 from .folder import Course
 from .grade import Assignment
 from .pool import PREFIX, own_number
+from .runs import parts
 from .submission import role
 
 
@@ -46,10 +47,10 @@ for path in sorted((records.live_root() / "{experiment}" / "{tier}").glob(
 
 
 def _runs(course: Course, assignment: Assignment, number: str) -> list[dict]:
-    experiment, tier, variants = assignment.runs.split("/")
+    experiment, tier, variants = parts(assignment.runs)
     mine = own_number(course.key, "seed", number) % 1_000_000
     seed = mine if number else "...   # a number of six digits that nobody else takes"
-    code = CODE.format(experiment=experiment, tier=tier, variants=variants.split(","), seed=seed)
+    code = CODE.format(experiment=experiment, tier=tier, variants=variants, seed=seed)
     return [_cell("markdown", RUNS.format(name=assignment.name), f"{assignment.name}-runs-text"),
             _cell("code", code, f"{assignment.name}-runs")]
 

@@ -40,6 +40,7 @@ class Room:
         self.process = walls.start(library, self.errors)
         self.cell = cell
         self.why, self.crossed = "", ""  # why it ended; what could not cross
+        self.waiting = False  # whether it has still to answer
         self.end = time.monotonic() + whole
         self.limit = self.end
         threading.Thread(target=self._watch, daemon=True).start()
@@ -80,36 +81,39 @@ class Room:
         try:
             message, blobs = wire.receive(self.process.stdout)
         except (EOFError, OSError, ValueError) as error:
-            raise self._nonsense(NONSENSE if isinstance(error, wire.WireError) else "it ended itself") from error
+            raise self.end_of(NONSENSE if isinstance(error, wire.WireError) else "it ended itself") from error
         if not isinstance(message.get("error", []), list):
-            raise self._nonsense()
+            raise self.end_of()
         return message, blobs
 
-    def _nonsense(self, why: str = NONSENSE) -> Gone:
+    def end_of(self, why: str = NONSENSE) -> Gone:
         """End a room that is not to be trusted any more; what to raise."""
         self.close(why)
         return Gone(self.why)
 
     def ask(self, message: dict, blobs: list[bytes] = (), seconds: float | None = None) -> tuple[dict, list[bytes]]:
         """Send a message and wait for what comes back. FarError for an exception of the student's, Gone at the end."""
-        self.limit = min(time.monotonic() + (seconds or self.cell), self.end)
+        self.limit, self.waiting = min(time.monotonic() + (seconds or self.cell), self.end), True
         try:
             wire.send(self.process.stdin, message, blobs)
+        except wire.WireError:  # nothing was sent
+            self.waiting = False
+            raise
         except OSError as error:
-            raise self._nonsense("it ended itself") from error
+            raise self.end_of("it ended itself") from error
         reply, found = self._read()
-        self.limit = self.end
+        self.limit, self.waiting = self.end, False
         if "error" in reply:
             kind, text = ([str(part) for part in reply["error"]] + ["", ""])[:2]
             name = kind[:60] if kind.isidentifier() else "Error"
             raise type(name, (FarError,), {})(text[:300])
         return reply, found
 
-    def check(self, label: str, expression: str) -> dict:
+    def check(self, label: str, expression: str, patience: float) -> dict:
         """What the book's check says in the room, as {state, text}; whoever is in there may have said it instead."""
-        reply, _ = self.ask({"do": "check", "label": label, "code": expression})
+        reply, _ = self.ask({"do": "check", "label": label, "code": expression, "patience": patience})
         if reply.get("state") not in VERDICTS or not isinstance(reply.get("text"), str):
-            raise self._nonsense()
+            raise self.end_of()
         return {"state": reply["state"], "text": reply["text"][:600]}
 
     def run(self, code: str, seconds: float | None = None) -> None:
@@ -125,18 +129,20 @@ class Room:
         try:
             return wire.unpack(reply.get(name), blobs, self._far)
         except wire.WireError as error:
-            raise self._nonsense() from error
+            raise self.end_of() from error
 
     def _far(self, far: dict) -> object:
         """A stand-in for what stays in the room: a function that calls there, or something with a name and no more."""
         number, name = int(far["id"]), str(far.get("name"))[:80]
         if not far.get("callable"):
+            self.crossed = name
             return FarThing(number, name)
 
         def stand_in(*args, **words):
             return self._call(number, args, words)
 
         stand_in.far, stand_in.__name__ = number, name if name.isidentifier() else "function"
+        self.crossed = stand_in.__name__
         stand_in.unwritten = bool(far.get("unwritten"))
         return stand_in
 
@@ -157,13 +163,10 @@ class Room:
         reply, found = self.ask(message, blobs)
         after = reply.get("after")
         if not isinstance(after, list) or len(after) != len(args):
-            raise self._nonsense()
+            raise self.end_of()
         for part, packed in zip(args, after, strict=True):
             _written_to(part, lambda packed=packed: self._unpack({"part": packed}, "part", found))
-        value = self._unpack(reply, "value", found)
-        if isinstance(getattr(value, "far", None), int):
-            self.crossed = value.__name__
-        return value
+        return self._unpack(reply, "value", found)
 
 
 class FarThing:

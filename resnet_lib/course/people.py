@@ -1,11 +1,11 @@
 """Who handed in: names as Canvas and Moodle give them to files, and the roster."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 import csv
 import re
 
-CANVAS = re.compile(r"(?P<name>[^_/]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)")
-MOODLE = re.compile(r"(?P<name>[^_/]+)_(?P<id>\d+)_assignsubmission_file_?/?(?P<file>.*)")
+CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_.+")
+MOODLE = re.compile(r"(?P<name>[^_]+(_(?!\d+_)[^_]+)*)_(?P<id>\d+)_assignsubmission_file.*")
 
 
 class RosterError(ValueError):
@@ -18,25 +18,32 @@ def key_of(name: str, number: str) -> str:
 
 
 def student_of(inside: str) -> tuple[str, str, bool]:
-    """Name and number of a student, from the path of a hand-in, and whether Canvas says that it came late."""
-    for part in (inside, inside.rpartition("/")[2]):
-        for pattern in (MOODLE, CANVAS):
+    """Name and number of a student, from the path of a hand-in, and whether Canvas says that it came late.
+
+    Folders come before the file in them, whose name is the student's own. Where neither Canvas nor Moodle gave a name,
+    the whole path is one, so that "ada/fast.ipynb" and "bob/fast.ipynb" are of two students.
+    """
+    for pattern in (MOODLE, CANVAS):
+        for part in inside.split("/"):
             if found := pattern.fullmatch(part):
                 return found["name"], found["id"], bool(found.groupdict().get("late"))
-    if found := MOODLE.search(inside):
-        return found["name"], found["id"], False
-    return Path(inside).stem, "", False
+    return str(PurePosixPath(inside).with_suffix("")), "", False
 
 
 def enrolled(name: str, number: str, roster: dict[str, str]) -> tuple[str, str] | None:
     """Name and number in the roster; None for whoever is not in it.
 
     By the number of Canvas or Moodle, else by a number in the file's name, as in "2001-hw1" or the handout's own
-    "Ada-Lovelace-2001", else by the whole name; never by what fits two students.
+    "Ada-Lovelace-2001", else by the whole name of file or folder; never by what fits two students.
     """
-    numbers = [number] if number in roster else [part for part in re.split(r"[\W_]+", name) if part in roster]
+    if not roster:
+        return None
+    written = {key_of(n, ""): n for n in sorted(roster, key=len, reverse=True)}  # as in the names of files
+    any_of = "|".join(map(re.escape, written))
+    numbers = [number] if number in roster else [
+        written[found] for found in re.findall(rf"(?<![^\W_])(?:{any_of})(?![^\W_])", key_of(name, ""))]
     if not numbers:
-        numbers = [n for n, known in roster.items() if known.casefold() == name.casefold()]
+        numbers = [n for n, known in roster.items() if known.casefold() in name.casefold().split("/")]
     found = dict.fromkeys(numbers)
     return (roster[numbers[0]] or name, numbers[0]) if len(found) == 1 else None
 

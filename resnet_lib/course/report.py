@@ -50,7 +50,7 @@ def _folded(title: str, text: str) -> str:
 
 def _tasks(course: Course, assignment: Assignment, grade: Grade) -> dict[str, str]:
     """What each exercise asks, with this student's numbers; "" where they are not known."""
-    chapter, who, found = course.chapter(assignment.chapter), course.enrolled(grade), {}
+    chapter, who, found = course.chapter(assignment.chapter), course.enrolled(assignment, grade), {}
     for label in assignment.points:
         if not label.startswith(PREFIX):
             found[label] = re.sub(r"<a id=.*?></a>\n*|^#+ ", "", chapter.task(label), flags=re.MULTILINE)

@@ -24,7 +24,7 @@ def main(limits: dict[str, int], library: str, *packages: str) -> None:
     from resnet_lib.course import wire
 
     torch.set_num_threads(1)
-    room = Room(checks.check)
+    room = Room()
     checks.check = checks.questions.check = lambda label, answer=None, solution=False: None  # in here nothing is judged
     for name, most in limits.items():
         resource.setrlimit(getattr(resource, name), (most, most))
@@ -65,8 +65,7 @@ def said(error: BaseException) -> str:
 class Room:
     """The student's names, and the objects that the judge holds a number of."""
 
-    def __init__(self, check):
-        self.check = check
+    def __init__(self):
         self.names = {"__name__": "__main__", "display": lambda *things, **options: None}
         self.kept: list[object] = []
 
@@ -85,6 +84,7 @@ class Room:
         import numpy as np
         import torch
 
+        from resnet_lib import checks
         from resnet_lib.course import wire
 
         if message["do"] == "cell":
@@ -94,7 +94,8 @@ class Room:
             torch.manual_seed(0), np.random.seed(0), random.seed(0)
             return {"value": wire.pack(eval(message["code"], self.names), out, self.keep)}
         if message["do"] == "check":
-            verdict = self.check(message["label"], eval(message["code"], self.names))
+            question, answer = checks.find(message["label"]), eval(message["code"], self.names)
+            verdict = checks.hold(question, answer, patience=message["patience"])
             return {"state": verdict.state, "text": verdict.text}
         args = [wire.unpack(part, blobs, lambda far: self.kept[far["id"]]) for part in message["args"]]
         words = {k: wire.unpack(part, blobs, lambda far: self.kept[far["id"]]) for k, part in message["words"].items()}

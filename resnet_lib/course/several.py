@@ -68,11 +68,9 @@ def _begin(chapter: Path, labels: list[str], library: Path, answers: Path, walls
     import torch
 
     from .grading import Judge
-    from .host import CELL, WHOLE
 
     torch.set_num_threads(1)
-    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, walls, patience * WHOLE, patience * CELL,
-                           answers)
+    _kept["judge"] = Judge(Chapter.load(chapter), labels, library, walls, answers=answers, patience=patience)
     _kept["items"] = {item.label: item for item in map(Item.load, items)}
 
 
@@ -84,9 +82,11 @@ def _one(work: Work) -> Grade:
     strangers, otherwise = [label for label in work.numbers if label not in pool], MISSING
     try:
         decisions, grade.notes = judge.grade(read(work.path), pool, strangers)
-    except SubmissionError as error:
-        decisions, grade.notes = {}, [str(error)]
-        otherwise = {**MISSING, "state": "open", "text": f"{error}."}
+    except sandbox.SandboxError:  # no hand-in can be judged then
+        raise
+    except Exception as error:  # no hand-in stops those of others
+        said = str(error) if isinstance(error, SubmissionError) else f"The judge raised {type(error).__name__}"
+        decisions, grade.notes, otherwise = {}, [said], {**MISSING, "state": "open", "text": f"{said}."}
     grade.decisions = {label: asdict(decision) for label, decision in decisions.items()}
     for label in judge.labels:
         grade.decisions.setdefault(label, dict(STRANGER if label in strangers else otherwise))

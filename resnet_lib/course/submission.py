@@ -6,6 +6,7 @@ text.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 import ast
@@ -26,18 +27,29 @@ def read(path: Path) -> list[dict]:
         if path.stat().st_size > MOST:
             raise SubmissionError(f"{path.name} has more than {MOST >> 20} MB: clear its outputs")
         content = json.loads(path.read_text(encoding="utf-8"))
-        return [{"cell_type": str(c["cell_type"]), "source": "".join(c["source"]), "id": str(c.get("id", k)),
-                 "metadata": c.get("metadata") if isinstance(c.get("metadata"), dict) else {}}
-                for k, c in enumerate(content["cells"])]
+        return [{"cell_type": str(c["cell_type"]), "source": _whole("".join(c["source"])), "id": str(c.get("id", k)),
+                 "metadata": _known(c.get("metadata"))} for k, c in enumerate(content["cells"])]
     except SubmissionError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SubmissionError(f"{path.name} is no notebook ({type(error).__name__})") from error
 
 
+def _whole(text: str) -> str:
+    """Text that can be written: JSON may hold halves of characters."""
+    return text.encode(errors="replace").decode()
+
+
+def _known(metadata: object) -> dict:
+    """What is used of a cell's metadata, where it is of the kind that is used."""
+    kinds = {"resnet": dict, "tags": list}
+    return {name: part for name, part in metadata.items() if name in kinds and isinstance(part, kinds[name])} \
+        if isinstance(metadata, dict) else {}
+
+
 def role(cell: dict) -> str:
     """The role of a cell of a chapter's notebook: "text", "starter", "solution", "setup" or "page"."""
-    about = cell["metadata"].get("resnet") or {}
+    about = cell["metadata"].get("resnet", {})
     return about.get("role") or ("setup" if "setup" in cell["metadata"].get("tags", ()) else "page")
 
 
@@ -153,7 +165,11 @@ def needs(chapter: Chapter, submission: Submission) -> list[str]:
 
 
 def _without_magics(code: str) -> str:
-    """Code without IPython's own lines (%run, !pip, ?), which a plain Python does not know."""
+    """Code without IPython's own lines (%run, !pip, ?), which a plain Python does not know. In plain Python a line that
+    begins so goes on with an expression."""
+    with suppress(*cells.UNREADABLE):
+        ast.parse(code)
+        return code
     return "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!", "?")))
 
 
@@ -161,5 +177,5 @@ def _plain(code: str) -> str:
     """Code without what editors change: comments, blank lines, spaces at the ends of lines."""
     try:
         return ast.unparse(ast.parse(_without_magics(code)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except cells.UNREADABLE:
         return "\n".join(line.rstrip() for line in code.splitlines() if line.strip())

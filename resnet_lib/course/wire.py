@@ -6,6 +6,7 @@ checked."""
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 import json
+import math
 import struct
 
 import numpy as np
@@ -44,7 +45,7 @@ def receive(stream: BinaryIO) -> tuple[dict, list[bytes]]:
         sizes = head["sizes"]
         if not all(type(size) is int and size >= 0 for size in sizes) or sum(sizes) > MOST_DATA:
             raise WireError("more data than a frame holds")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise WireError(f"no frame: {type(error).__name__}") from error
     return head, [_exactly(stream, size) for size in sizes]
 
@@ -62,25 +63,27 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 def pack(value: object, blobs: list[bytes], keep: Callable[[object], dict], depth: int = 0) -> dict:
     """A value as JSON, its numbers appended to ``blobs``. ``keep`` makes a reference of what is none of the kinds that
-    travel: None, numbers, text, tensors, arrays, lists, tuples and dicts of these."""
+    travel: None, numbers, text, tensors, arrays, lists, tuples and dicts of these. A subclass of a list, say, travels
+    as a list."""
     if depth > MOST_DEPTH:
         raise CannotCross("lists that are nested too deeply")
     if value is ...:
         return {"k": "ellipsis"}
     if isinstance(value, np.generic):
         return {"k": "scalar", "v": pack(np.asarray(value), blobs, keep)}
-    if value is None or type(value) in (bool, int, float, str):
-        if type(value) is int and value.bit_length() > 1000:
+    if value is None or isinstance(value, bool | int | float | str):
+        if isinstance(value, int) and value.bit_length() > 1000:
             raise CannotCross("an integer of more than a thousand bits")
-        return {"k": "plain", "v": value[:100_000] if type(value) is str else value}
-    if type(value) is complex:
+        return {"k": "plain", "v": value[:100_000] if isinstance(value, str) else value}
+    if isinstance(value, complex):
         return {"k": "complex", "v": [value.real, value.imag]}
     if (isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
             or type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout == torch.strided):
         return _pack_numbers(value, blobs)
-    if type(value) in (list, tuple):
-        return {"k": type(value).__name__, "v": [pack(part, blobs, keep, depth + 1) for part in value]}
-    if type(value) is dict:
+    if isinstance(value, list | tuple):  # a torch.Size and a named tuple travel as what they are made of
+        return {"k": "list" if isinstance(value, list) else "tuple",
+                "v": [pack(part, blobs, keep, depth + 1) for part in value]}
+    if isinstance(value, dict):
         return {"k": "dict", "v": [[pack(part, blobs, keep, depth + 1) for part in pair] for pair in value.items()]}
     return keep(value)
 
@@ -97,13 +100,14 @@ def _pack_numbers(value: torch.Tensor | np.ndarray, blobs: list[bytes]) -> dict:
             "blob": len(blobs) - 1}
 
 
-def unpack(packed: dict, blobs: Sequence[bytes], made: Callable[[dict], object], depth: int = 0) -> object:
-    """The value again; ``made`` gets the references. WireError for what `pack` does not write."""
+def unpack(packed: dict, blobs: list[bytes | None], made: Callable[[dict], object], depth: int = 0) -> object:
+    """The value again; ``made`` gets the references. WireError for what `pack` does not write. Each of ``blobs`` is
+    used up, or a short frame could ask for copies without end."""
     try:
         return _unpack(packed, blobs, made, depth)
     except WireError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OverflowError, MemoryError) as error:
         raise WireError(f"no value: {type(error).__name__}") from error
 
 
@@ -134,12 +138,11 @@ def _unpack(packed, blobs, made, depth):
     raise WireError(f"no value of kind {str(kind)[:20]!r}")
 
 
-def _numbers(packed: dict, blobs: Sequence[bytes]) -> torch.Tensor:
-    shape, dtype, raw = [int(n) for n in packed["shape"]], DTYPES[packed["dtype"]], blobs[int(packed["blob"])]
+def _numbers(packed: dict, blobs: list[bytes | None]) -> torch.Tensor:
+    shape, dtype, place = [int(n) for n in packed["shape"]], DTYPES[packed["dtype"]], int(packed["blob"])
+    raw, blobs[place] = blobs[place], None
     if min(shape, default=0) < 0 or len(shape) > 20:
         raise WireError("no shape")
-    if not raw:
-        return torch.empty(shape, dtype=dtype)
-    if torch.Size(shape).numel() * dtype.itemsize != len(raw):
+    if raw is None or math.prod(shape) * dtype.itemsize != len(raw):
         raise WireError("a shape that its numbers do not fill")
-    return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
+    return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape) if raw else torch.empty(shape, dtype=dtype)

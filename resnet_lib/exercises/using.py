@@ -196,7 +196,7 @@ def _hint(wrong: tuple[int, ...]) -> str:
 CHECKS = {
     "using-1": Function(_freeze, mutates=True),
     "using-2": Function(_tune, mutates=True),
-    "using-3": Function(_few, hint="Begin with (ZᵀZ + λI) Zᵀ = Zᵀ (ZZᵀ + λI)."),
+    "using-3": Function(_few, hint="Begin with (ZᵀZ + λI) Zᵀ = Zᵀ (ZZᵀ + λI).", beside=True),
     "using-4": TensorQuestion(torch.tensor(ANSWER), wrong=tuple(
         (torch.tensor(w), _hint(w)) for w in permutations(range(1, 6)) if w != ANSWER),
         hint="Each of the numbers 1 to 5 once, in the order of the list."),

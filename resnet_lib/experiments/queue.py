@@ -179,13 +179,16 @@ def work(groups: Sequence[Sequence[Left]], how: dict[tuple[str, str], Execution]
         nonlocal well
         tell(str(error))
         well = False
+        if follow.failed is not None:
+            follow.failed(job, error)
 
     def ended(job: Job) -> None:
         try:
             record(job)
         except ValueError as error:  # what was trained is damaged, or cannot be written
             failed(job, error)
-        follow.ended(job)
+        else:
+            follow.ended(job)
 
     to_train = []
     for job in (left.job for group in groups for left in group if left.job):

@@ -58,13 +58,13 @@ class Progress:
         self.images: dict[str, int] = {}
         self.marks: dict[str, deque] = {}  # (time, step), the last minutes
         self.active: list[str] = []
-        self.finished = self.failed = 0
+        self.finished = self.failures = 0
         self.written = 0.0
         self.write()
 
     def follow(self) -> Follow:
         """This, as `train_all` wants it."""
-        return Follow(self.progress, self.ended, None, _file("pause"))
+        return Follow(self.progress, self.ended, self.failed, _file("pause"))
 
     def progress(self, recipe_id: str, images: int) -> None:
         """So many more pictures were trained on; the first call of a run that goes on counts all it had."""
@@ -80,9 +80,19 @@ class Progress:
 
     def ended(self, job: Job) -> None:
         """A run is finished, or was stopped."""
+        self.finished += job.recipe is None or self.step(job.recipe_id) >= job.recipe.steps
+        self._over(job)
+
+    def failed(self, job: Job, error: Exception) -> None:
+        """A run ended with an error."""
+        self.failures += 1
+        if job.recipe_id in self.names:
+            self.images.setdefault(job.recipe_id, 0)  # it does not wait, also where it never began
+        self._over(job)
+
+    def _over(self, job: Job) -> None:
         if job.recipe_id in self.active:
             self.active.remove(job.recipe_id)
-        self.finished += job.recipe is None or self.step(job.recipe_id) >= job.recipe.steps
         self.write()
 
     def step(self, recipe_id: str) -> int:
@@ -100,7 +110,8 @@ class Progress:
         runs = [{"name": self.names[i], "step": self.step(i), "steps": self.recipes[i].steps, "rate": self.rate(i)}
                 for i in self.active]
         state = {"pid": os.getpid(), "time": time(), "commit": commit, "dirty": dirty, "runs": runs,
-                 "waiting": len(self.names) - len(self.images), "finished": self.finished}
+                 "waiting": len(self.names) - len(self.images), "finished": self.finished,
+                 "failed": self.failures}
         write_atomically(_file("json"), lambda file: file.write(json.dumps(state, indent=1).encode()))
         self.written = time()
 
@@ -128,7 +139,8 @@ def state() -> str:
     when = datetime.fromtimestamp(known["time"]).strftime("%Y-%m-%d %H:%M")
     code = f"commit {known['commit'][:8]}{', with uncommitted changes' * known['dirty']}"
     head = f"{how} (process {known['pid']}, {code})" if works else f"{how}; at {when} it was ({code})"
-    return f"{head}: " + "; ".join([*runs, f"{known['finished']} finished, {known['waiting']} waiting"])
+    failed = f", {known['failed']} failed" if known.get("failed") else ""
+    return f"{head}: " + "; ".join([*runs, f"{known['finished']} finished{failed}, {known['waiting']} waiting"])
 
 
 @contextmanager
@@ -150,6 +162,7 @@ def alone(lefts: Sequence[Left]) -> Iterator[Progress]:
 
     before = signal.signal(signal.SIGTERM, end)
     try:
+        _file("json").unlink(missing_ok=True)  # of the queue before, whose process is another's by now
         _file("pause").unlink(missing_ok=True)
         progress = Progress(lefts)
         yield progress
@@ -174,6 +187,7 @@ def go_on() -> str:
 
 def stop() -> str:
     """End the queue; its runs leave checkpoints. RunError where it does not end."""
+    _wait(lambda: _read() or not running(), "the queue has not begun")  # before that its process is not known
     if running():
         os.kill(_read()["pid"], signal.SIGTERM)
         _wait(lambda: not running(), "the queue has not ended")

@@ -73,11 +73,21 @@ def test_a_wrong_or_missing_field_gets_one_line_that_names_it(made, tmp_path, ch
     assert field in message and str(path) in message and "\n" not in message and "run the experiment again" in message
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "NaN"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "NaN", pytest.param("[" * 100_000, id="deep")])
 def test_a_file_that_is_no_record(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(records.RecordError, match="r.json"):
         records.read(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "1" + "0" * 400])
+def test_numbers_have_to_be_finite(made, tmp_path, number):
+    """A student's record could stop the plot of all others."""
+    path = tmp_path / "r.json"
+    text = json.dumps(broken(made, lambda c: c["segments"][0].update(seconds=7654321)))
+    path.write_text(text.replace("7654321", number))
+    with pytest.raises(records.RecordError, match=f"r.json.*{number[:9]}.* is no finite number"):
+        records.read(path)
 
 
 @pytest.mark.parametrize("change", [

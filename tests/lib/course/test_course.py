@@ -1,5 +1,7 @@
 """A course on disk: cells and what they need, frames, hand-ins of all kinds, points, tables. Without a room."""
 
+from collections import OrderedDict, namedtuple
+from dataclasses import replace
 from datetime import datetime
 import io
 import html
@@ -12,8 +14,9 @@ import pytest
 import torch
 
 from conftest import ROOT
+from resnet_lib import checks
 from resnet_lib.__main__ import FAILED, FINISHED, main
-from resnet_lib.course import cells, report, several, submission, wire
+from resnet_lib.course import cells, grading, handout, host, report, room, several, submission, wire
 from resnet_lib.course.folder import Course, CourseError
 from resnet_lib.course.grade import Assignment, Grade
 from resnet_lib.course.submission import Chapter, SubmissionError
@@ -102,6 +105,14 @@ def test_values_arrive_as_they_were():
             assert got == value
 
 
+@pytest.mark.parametrize("value, as_it_arrives", [
+    ([torch.Size((2, 3))], [(2, 3)]), ((namedtuple("Pair", "a b")(1, 2.5),), ((1, 2.5),)),
+    ([OrderedDict(a=1)], [{"a": 1}]), ([type("Mine", (int,), {})(3), type("Text", (str,), {})("x")], [3, "x"])])
+def test_kinds_of_lists_and_numbers_travel_as_what_they_are_kinds_of(value, as_it_arrives):
+    packed = json.loads(json.dumps(wire.pack(value, [], lambda thing: {"k": "far", "id": 1})))
+    assert wire.unpack(packed, [], lambda far: far) == as_it_arrives
+
+
 def test_what_does_not_travel_stays_and_deep_lists_are_refused():
     deep = []
     for _ in range(wire.MOST_DEPTH + 2):
@@ -130,6 +141,16 @@ def test_a_frame_that_lies_is_refused(packed):
         wire.unpack(packed, [b"1234"], lambda far: far)
 
 
+def test_numbers_that_were_not_sent_are_refused_and_those_that_were_come_once():
+    """Else the room would get the judge's own memory, or a copy of the same megabytes as often as it likes."""
+    one = {"k": "tensor", "dtype": "float32", "shape": [1], "blob": 0}
+    for packed, blob in (({**one, "shape": [1000]}, b""), ({"k": "list", "v": [one, one]}, b"1234"),
+                         ({"k": "scalar", "v": {**one, "shape": []}}, b"")):
+        with pytest.raises(wire.WireError):
+            wire.unpack(packed, [blob], lambda far: far)
+    assert wire.unpack({**one, "shape": [0, 4]}, [b""], lambda far: far).shape == (0, 4)
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00{}", b"\x03\x00\x00\x00abc",
                                  b"\x10\x00\x00\x00" + b'{"sizes": [-1]} ',
                                  b"\x12\x00\x00\x00" + b'{"sizes": ["a"]}  '])
@@ -138,6 +159,48 @@ def test_a_stream_of_something_else_is_refused(raw):
         wire.receive(io.BytesIO(raw + b" " * 100))
     with pytest.raises(EOFError):
         wire.receive(io.BytesIO(raw[:2]))
+
+
+# --- the judge, with a room in this process
+
+
+class Near(host.Room):
+    """A room without walls."""
+
+    def __init__(self):
+        self.there, self.crossed, self.waiting = room.Room(), "", False
+
+    def ask(self, message, blobs=(), seconds=None):
+        out: list[bytes] = []
+        return json.loads(json.dumps(self.there.answer(message, list(blobs), out))), out
+
+
+def judged(code: str, question: checks.Question) -> grading.Decision:
+    """What becomes of ``answer`` in some code."""
+    judge, near = grading.Judge(Chapter([]), [], None, None), Near()
+    judge.pool = {"pool-x": question}
+    near.run(code)
+    return judge._judge(near, "pool-x", submission.Submission([code], {"pool-x": (0, "answer")}), None)
+
+
+def test_shapes_in_a_list_are_right_and_what_stays_in_the_room_is_read_by_a_person():
+    question = checks.Function(lambda f: None if f(torch.ones(2, 3)) == [(2, 3), (6,)] else "Not the shapes.")
+    code = "def answer(x): return [x.shape, %s]"
+    assert judged(code % "x.reshape(-1).shape", question).state == "right"
+    assert judged(code % "(7,)", question).state == "wrong"
+    assert judged(code % "{6}", question).state == "hand"
+    assert judged("answer = [{6}]", checks.Number(6)).state == "hand"
+    assert judged("answer = {6}", checks.Number(6)).state == "wrong"
+
+
+def test_a_function_that_has_to_be_seen_running_is_judged_beside_its_code():
+    chapter = Chapter.load(ROOT / "chapters" / "using.ipynb")
+    forbidden = ("import torch\ndef few(Z, T, penalty):\n"
+                 "    return torch.linalg.solve(Z.T @ Z + penalty * torch.eye(Z.shape[1], dtype=Z.dtype), Z.T @ T)\n"
+                 'check("using-3", few)')
+    cell = {"cell_type": "code", "source": forbidden, "metadata": {}, "id": "1"}
+    decisions, _ = grading.Judge(chapter, ["using-3"], None, None).grade([cell])
+    assert decisions["using-3"].state == "hand" and decisions["using-3"].answer == forbidden
 
 
 # --- hand-ins
@@ -170,12 +233,76 @@ def test_the_students_cells_and_what_they_take_from_the_page(chapter):
     assert any("import blocks" in code for code in submission.needs(chapter, found))
 
 
+def test_a_line_of_an_expression_is_no_magic(chapter):
+    source = "n = (123456789\n     % 1000)\ncheck('residual-block-2', n)"
+    found = submission.own(chapter, [{"cell_type": "code", "source": source, "metadata": {}, "id": "1"}])
+    assert found.steps == [source]
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"cells": [1]}', b'{"cells": [{"cell_type": "code"}]}',
                                  b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_notebook_is_named(tmp_path, raw):
     (tmp_path / "x.ipynb").write_bytes(raw)
     with pytest.raises(SubmissionError, match=r"x\.ipynb is no notebook"):
         submission.read(tmp_path / "x.ipynb")
+
+
+STRANGE = {"half a character": "x = '\ud800'", "signs": f"x = {'-' * 100_000}1", "a sum": f"x = 1{'+1' * 100_000}",
+           "a long answer": f"check('fast-2', 1{'+1' * 2000})", "nothing": "x = '\0'"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"resnet": "x"}, {"tags": None}, {"resnet": {"role": []}, "tags": [{}]}])
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_cell_is_in_nobodys_way(course, what, metadata):
+    """Neither in that of the other cells nor, when pages of feedback are written, in that of the other students."""
+    source = f"{STRANGE[what]}\ncheck('fast-2', 1)"
+    given = [{"cell_type": "code", "source": s, "metadata": metadata} for s in (source, "check('fast-5', 1)")]
+    (course.root / "ada.ipynb").write_text(json.dumps({"cells": given}))
+    course.collect("hw1", [course.root / "ada.ipynb"])
+    grade, = course.open_grades(course.assignment("hw1"))
+    chapter = course.chapter("fast")
+    found = submission.own(chapter, course.notebook(grade))
+    assert found.answers["fast-5"][1] == "1" and "fast-2" in found.answers | found.broken
+    submission.needs(chapter, found)
+    grade.decisions = {"fast-2": decided("wrong", "The cell raised ValueError: \ud800")}
+    course.keep(course.assignment("hw1"), grade)
+    assert main(["course", "-C", str(course.root), "feedback", "hw1"]) == FINISHED
+
+
+def test_what_the_judge_cannot_do_stands_in_that_students_grade_alone(course, monkeypatch):
+    class Judge:
+        labels = ["fast-2"]
+
+        def grade(self, notebook, pool, without):
+            raise error
+
+    handed(course, "1")
+    grade, = course.open_grades(course.assignment("hw1"))
+    monkeypatch.setitem(several._kept, "judge", Judge())
+    error = RecursionError()
+    assert several._one(several.Work(grade, course.root / grade.file)).decisions["fast-2"] == {
+        "state": "open", "text": "The judge raised RecursionError.", "answer": "", "proposal": None}
+    error = several.sandbox.SandboxError("no room")
+    with pytest.raises(several.sandbox.SandboxError):  # which is no student's
+        several._one(several.Work(grade, course.root / grade.file))
+
+
+def test_a_collection_that_is_ended_midway_goes_on_where_it_was(course, monkeypatch):
+    from resnet_lib.course import folder
+
+    write, written = folder.write_atomically, []
+
+    def ended(path, work):
+        written.append(path)
+        if path.suffix == ".ipynb":
+            raise KeyboardInterrupt
+        write(path, work)
+
+    monkeypatch.setattr(folder, "write_atomically", ended)
+    with pytest.raises(KeyboardInterrupt):
+        handed(course, "1")
+    monkeypatch.undo()
+    assert handed(course, "1") == ["Ada-4242"] and len(course.open_grades(course.assignment("hw1"))) == 1
 
 
 def test_hand_ins_as_canvas_and_moodle_name_them(course, tmp_path):
@@ -206,6 +333,25 @@ def test_hand_ins_as_canvas_and_moodle_name_them(course, tmp_path):
     assert counts[0]["source"] == "lovelaceada_4242_98_fast-1.ipynb"  # the last that was on time; the other is kept
     with pytest.raises(CourseError, match="there is no"):
         course.collect("hw1", [tmp_path / "nothing"])
+
+
+def test_who_hands_in_is_said_by_the_folder_before_the_students_own_file(course, tmp_path):
+    folder = tmp_path / "in"
+    for name in ("hw/Ada Lovelace_4242_assignsubmission_file/bob_77_1_fast.ipynb",
+                 "Emmy_Noether_17_assignsubmission_file_/fast.ipynb",
+                 "kurt_5_99_bob_77_assignsubmission_file_x.ipynb",
+                 "ada/fast.ipynb", "bob/fast.ipynb", "turing.ipynb",
+                 "ada/.ipynb_checkpoints/fast-checkpoint.ipynb", "__MACOSX/ada/._fast.ipynb", "ada/._fast.ipynb"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(hand_in(name))
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*.ipynb"):
+            file.write(path, path.relative_to(folder))
+    expected = ["Ada-Lovelace-4242", "Emmy_Noether-17", "ada-fast", "bob-fast", "kurt-5", "turing"]
+    assert sorted(course.collect("hw1", [folder])) == course.students("hw1") == expected
+    course.assign(Assignment("hw2", "fast", {"fast-2": 2.0}))
+    assert sorted(course.collect("hw2", [archive])) == expected
 
 
 # --- grades and tables
@@ -431,6 +577,25 @@ def test_an_assignment_may_be_of_the_pool_alone(course, capsys):
     words = ["assign", "hw2", "fast", "--exercises", "none", "--pool", "receptive-field"]
     assert main(["course", "-C", str(course.root), *words]) == FINISHED
     assert list(course.assignment("hw2").points) == ["pool-receptive-field"]
+
+
+def test_an_assignment_may_ask_for_runs_alone_and_for_nothing_not_at_all(course, capsys):
+    words = ["course", "-C", str(course.root), "assign", "hw2", "degradation", "--exercises", "none"]
+    assert main(words) == FAILED and "nothing is asked for" in capsys.readouterr().err
+    assert main([*words, "--runs", "degradation/quick/plain-56, residual-56"]) == FINISHED
+    cells = json.loads(handout.notebook(course, course.assignment("hw2"), ""))["cells"]
+    code, = (cell["source"] for cell in cells if cell.get("id") == "hw2-runs")
+    assert "['plain-56', 'residual-56']" in code
+
+
+def test_what_is_late_follows_the_assignment_and_nothing_is_run_for_it(course):
+    handed(course, "1")
+    grade, = course.open_grades(hw1 := course.assignment("hw1"))
+    grade.decisions = {label: decided("right") for label in hw1.points}
+    course.keep(hw1, grade)
+    for due, late in (("2020-01-01", True), (None, False)):
+        course.assign(hw1 := replace(hw1, due=due), again=True)
+        assert course.open_grades(hw1) == [] and course.grade(hw1, grade.student) == replace(grade, late=late)
 
 
 def test_what_could_not_be_judged_is_judged_again(course):

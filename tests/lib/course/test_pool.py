@@ -106,11 +106,16 @@ def test_a_handout_handed_in_as_it_is_answers_nothing(course, tmp_path):
 
 def test_who_handed_in_is_found_in_the_roster(course):
     def who(name, number=""):
-        return course.enrolled(Grade("key", name, number, "", "", False))
+        return course.enrolled(course.assignment("hw1"), Grade("key", name, number, "", "", False))
 
     assert [who("adalovelace", "4242"), who("17"), who("17-hw1"), who("emmy noether"), who("kurt", "5")] == \
         ["4242", "17", "17", "17", None]
     assert [who("Ada-Lovelace-4242"), who("4242_ada"), who("17 and 4242"), who("hw17")] == ["4242", "4242", None, None]
+    course.enroll({"20-01": "Kurt Gödel", "01": "Alan Turing", "B 7/3": "Grace Hopper"})
+    for number, name in course.roster.items():  # as the handout names its files
+        assert who(people.key_of(name, number)) == who(f"{people.key_of(name, number)}_hw1") == number
+    assert [who("hw1/20-01"), who("01/fast"), who("Emmy Noether/fast"), who("120-01"), who("01 and 20-01")] == \
+        ["20-01", "01", "17", "01", None]
     (course.root / "roster.json").unlink()
     assert who("kurt", "5") == ""
 
@@ -123,6 +128,22 @@ def test_a_roster_that_cannot_be_used_is_refused(tmp_path, text, said):
         people.read_roster(tmp_path / "r.csv")
     with pytest.raises(people.RosterError, match="can be read"):
         people.read_roster(tmp_path / "none.csv")
+
+
+def test_a_roster_that_comes_later_changes_no_numbers_that_were_handed_out(course, tmp_path, capsys):
+    words, roster = ["course", "-C", str(course.root)], course.root / "roster.json"
+    later = roster.rename(tmp_path / "later.json")
+    grade = Grade("key", "Ada", "4242", "", "", False)
+    assert main([*words, "handout", "hw1"]) == FINISHED and course.enrolled(course.assignment("hw1"), grade) == ""
+    later.rename(roster)
+    assert course.enrolled(course.assignment("hw1"), grade) == ""
+    again = ["assign", "hw1", "fast", "--exercises", "none", "--pool", "shortcut", "--replace"]
+    assert main([*words, *again]) == main([*words, "handout", "hw1"]) == FINISHED
+    assert course.enrolled(course.assignment("hw1"), grade) == "" and "stays so" in capsys.readouterr().out
+    assert [path.stem for path in (course.root / "handouts" / "hw1").iterdir()] == ["everybody"]
+    again[1] = "hw2"
+    assert main([*words, *again]) == main([*words, "handout", "hw2"]) == FINISHED
+    assert course.enrolled(course.assignment("hw2"), grade) == "4242"
 
 
 def test_a_student_is_one_whatever_the_file_is_called(course, tmp_path):
@@ -151,7 +172,7 @@ def test_in_a_students_notebook_an_item_is_only_recorded():
 
 def made(seed: int, variant: str, error: float, experiment="degradation") -> records.Record:
     job = experiments.job(experiment, "quick", variant, seed)
-    segment = {"from_step": 0, "seconds": 1.0, "date": "2027-01-01", "device": "CPU", "threads": 1,
+    segment = {"from_step": 0, "seconds": 1.0, "date": "2027-01-01", "device": "CPU\x1b[31m", "threads": 1,
                "versions": {"torch": "2.6"}, "execution": {"precision": "float32"}}
     row = {"step": job.recipe.steps, "train_error": error, "test_error": error}
     return records.Record(job.experiment, job.tier, job.variant, job.seed, job.recipe_id, job.recipe.to_json(), job.net,
@@ -186,6 +207,7 @@ def test_a_class_pools_its_runs_by_seed(class_runs):
 def test_the_class_result_is_drawn_and_told(class_runs, capsys, monkeypatch):
     assert main(["course", "-C", str(class_runs.root), "plot", "hw1", "--format", "png"]) == FINISHED
     out = capsys.readouterr().out
+    assert "CPU�[31m" in out and "\x1b" not in out  # a student's words
     assert "mean -10.00 points" in out and "3 students" in out and out.count("left out") == 3
     assert (class_runs.root / "hw1-class.png").stat().st_size > 5000
     found = runs.result(class_runs.runs("hw1"), "degradation", "quick", ("plain-20", "residual-20"), "train_error")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, mostly_weekly
+from resnet_lib.checks import Function
 from resnet_lib.course import grading, sandbox, several
 from resnet_lib.course.submission import Chapter
 
@@ -202,6 +203,18 @@ def test_a_function_that_never_returns_and_one_that_writes_into_its_input(judge)
 
 @needs_room
 @pytest.mark.slow
+def test_a_question_whose_own_time_is_over_first_costs_the_next_exercise_nothing(chapter, library):
+    """The room has still to answer then: what it says would be taken for the next answer."""
+    ending = "import time\ndef f(x):\n    time.sleep(9)\n    return 3.0\n\ncheck('pool-x', f)"
+    judge = grading.Judge(chapter, ["pool-x", "fast-5"], library, sandbox.walls(), 90, 20)
+    question = Function(lambda f: None if f(1) == 3 else "No.", seconds=0.3)
+    decisions, _ = judge.grade([cell(ending), cell(HONEST[1])], {"pool-x": ("check('pool-x', ...)", question)})
+    assert right(decisions) == {"fast-5"}
+    assert decisions["pool-x"].state == "wrong" and "too long" in decisions["pool-x"].text
+
+
+@needs_room
+@pytest.mark.slow
 def test_metadata_order_and_copies_do_not_change_a_grade(judge, chapter):
     whole = [dict(c) for c in chapter.cells]
     made = {"fast-2": HONEST[0], "fast-5": HONEST[1]}
@@ -329,6 +342,40 @@ def test_what_is_judged_beside_its_code_counts_when_a_person_has_read_it(tmp_pat
     assert points() == {"ada": 2, "emmy": 0, "liar": 0, "thief": 0}
     after = pages()
     assert "Not yet" in after["emmy"] and "Checks of the chapter" not in "".join(after.values())
+
+
+@needs_room
+@pytest.mark.slow
+def test_a_check_that_has_to_see_the_code_running_does(library, tmp_path):
+    """The answer with a matrix of features × features gives the right numbers, and is not what was asked for."""
+    code = ("import torch\n\ndef few(Z, T, penalty):\n"
+            "    return torch.linalg.solve(Z.T @ Z + penalty * torch.eye(Z.shape[1], dtype=Z.dtype), Z.T @ T)\n\n"
+            'check("using-3", few)')
+    judge = grading.Judge(Chapter.load(ROOT / "chapters" / "using.ipynb"), ["using-3"], library, sandbox.walls(),
+                          answers=sandbox.library_with_answers(tmp_path))
+    decision = judge.grade([cell(code)])[0]["using-3"]
+    assert decision.state == "hand" and decision.proposal["state"] == "wrong"
+    assert "400 × 400" in decision.proposal["text"]
+
+
+@needs_room
+@pytest.mark.slow
+def test_a_strange_hand_in_leaves_the_others_theirs(tmp_path):
+    from resnet_lib.__main__ import FINISHED, main
+    from resnet_lib.course.folder import Course
+
+    assert main(["course", "new", str(tmp_path / "c"), "--notebooks", str(ROOT / "chapters")]) == FINISHED
+    course, words = Course(tmp_path / "c"), ["course", "-C", str(tmp_path / "c")]
+    odd = ["raise ValueError('\\ud800')\ncheck('fast-2', 1)", f"x = {'-' * 100_000}1", "x = '\ud800'"]
+    for name, sources in (("ada", [*odd, HONEST[1]]), ("bob", HONEST)):
+        cells = [{**cell(source), "metadata": {"resnet": "x", "tags": None}} for source in sources]
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+    assert main([*words, "assign", "hw", "fast", "--exercises", "2,5"]) == FINISHED
+    assert main([*words, "collect", "hw", str(tmp_path / "ada.ipynb"), str(tmp_path / "bob.ipynb")]) == FINISHED
+    assert main([*words, "grade", "hw", "--jobs", "1"]) == main([*words, "feedback", "hw"]) == FINISHED
+    hw = course.assignment("hw")
+    assert [course.grade(hw, name).points(hw) for name in ("ada", "bob")] == [{"fast-2": 0, "fast-5": 2},
+                                                                             {"fast-2": 2, "fast-5": 2}]
 
 
 @needs_room

@@ -319,6 +319,17 @@ def test_what_a_budget_reached_is_recorded_as_unfinished(small, capsys):
     assert not path.exists() and records.read(recorded()).rows == expected
 
 
+@pytest.mark.parametrize("how", ["--record", "--record-unfinished", "--hand-over"])
+def test_what_the_digits_stand_in_for_is_not_recorded(tiny, capsys, how):
+    words = ["run", "degradation", "--tier", "paper", "--variants", "plain-8", "--seeds", "0", "--budget", "0"]
+    path = records.recorded_root() / "degradation" / "paper" / "plain-8-s0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("the record")
+    assert main([*words, how]) == FAILED
+    assert "CIFAR-10 is not in data/" in (said := capsys.readouterr().err) and "make data" in said
+    assert [p.name for p in path.parent.iterdir()] == [path.name] and path.read_text() == "the record"
+
+
 def test_a_run_that_moves_as_one_file_ends_with_equal_rows(small, tmp_path, monkeypatch):
     expected = by_hand()[0]
     assert main([*PLAIN, "--budget", "0"]) == UNFINISHED

@@ -13,6 +13,7 @@ from resnet_lib import experiments, nets, records
 from resnet_lib.__main__ import FAILED, FINISHED, main
 from resnet_lib.experiments import queue, recorder
 from resnet_lib.experiments.declare import Experiment, Tier, Variant
+from resnet_lib.experiments.failures import RunError
 from resnet_lib.recipe import Execution, Recipe
 from resnet_lib.train import Run
 from conftest import ROOT
@@ -99,6 +100,47 @@ def test_the_state_says_step_rate_and_time_left(small, monkeypatch):
     progress.progress(second, 16)
     progress.ended(lefts[1].job)
     assert "0 finished, 0 waiting" in recorder.state() and "residual-20" not in recorder.state()
+
+
+def test_a_run_that_failed_is_counted_and_is_at_work_no_more(small, monkeypatch):
+    lefts = [left for group in queue.missing(queue.order(), print) for left in group]
+
+    def train_all(work, resume, budget, follow):
+        first, second = (job for job, _ in work)
+        follow.progress(first.recipe_id, 16)
+        follow.failed(first, RunError("out of memory"))
+        follow.ended(second)
+
+    def record(job):
+        if job is lefts[1].job and trained:
+            raise records.RecordError("damaged")
+
+    trained = []
+    monkeypatch.setattr(queue, "train_all", lambda *a, **b: (trained.append(1), train_all(*a, **b)))
+    monkeypatch.setattr(queue, "record", record)
+    with recorder.alone(lefts) as progress:
+        assert not queue.work([lefts], queue.executions(lambda usual: usual), None, print, progress.follow())
+        assert recorder.state().endswith(": 0 finished, 2 failed, 0 waiting")
+
+
+def test_a_request_to_end_goes_to_the_process_that_is_at_work(small, monkeypatch):
+    recorder._file("json").parent.mkdir(parents=True)
+    recorder._file("json").write_text(json.dumps({"pid": 1}))  # of a queue that was killed
+    asked, here = [], recorder.Progress
+    monkeypatch.setattr(recorder.os, "kill", lambda *words: asked.append(words))
+    monkeypatch.setattr(recorder, "PATIENCE", 0.1)
+
+    def begin(lefts):
+        with pytest.raises(RunError, match="has not begun"):  # the lock is held, and whose it is stands nowhere
+            recorder.stop()
+        return here(lefts)
+
+    monkeypatch.setattr(recorder, "Progress", begin)
+    with recorder.alone([]):
+        assert asked == []
+        with pytest.raises(RunError, match="has not ended"):
+            recorder.stop()
+        assert asked == [(os.getpid(), signal.SIGTERM)]
 
 
 @pytest.mark.slow
