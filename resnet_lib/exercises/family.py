@@ -170,7 +170,7 @@ CHECKS = {
                (2 * 16 * 17 * 128**2 * 28**2, "This counts two operations for each MAC.")),
         hint="Weights of one bottleneck, times the pixels of the second stage, times the blocks that are new."),
     "family-3": Function(_basic_family),
-    "family-4": Function(_stages),
+    "family-4": Function(_stages, beside=True),
     "family-5": Function(_fold),
     "family-6": Number(
         (3.664 / 0.6) / (98 / 41), rel=0.01,

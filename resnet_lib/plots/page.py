@@ -38,8 +38,7 @@ def svg(figure: Figure, alt: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style[^>]*>.*?</style>\s*", "", text, flags=re.S)
     for color, page in PAGE.items():
         text = re.sub(re.escape(color), page, text, flags=re.I)
-    text = re.sub(r"<text\b[^>]*>", lambda tag: re.sub(
-        r"var\(--rn-(\w+), #\w+\)", lambda m: f"var(--rn-{m[1]}-word, {WORDS[m[1]]})" if m[1] in WORDS else m[0], tag[0]), text)
+    text = re.sub(r"<text\b[^>]*>", lambda tag: re.sub(r"var\(--rn-(\w+), #\w+\)", _word_color, tag[0]), text)
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     text = re.sub(r"<defs>\s*</defs>\s*", "", text)
@@ -53,6 +52,12 @@ def svg(figure: Figure, alt: str) -> str:
     head = re.sub(r' (width|height|version|xmlns:xlink)="[^"]*"', "", head)
     label = f' role="img" aria-label="{escape(alt)}" stroke-linejoin="round" stroke-linecap="butt">'
     return head + label + rest.strip()
+
+
+def _word_color(match: re.Match) -> str:
+    """The color of a line as that of a word."""
+    name = match[1]
+    return f"var(--rn-{name}-word, {WORDS[name]})" if name in WORDS else match[0]
 
 
 def here(threads: int = 1) -> str:

@@ -43,10 +43,10 @@ def test_exercises_are_numbered_solved_and_checked(name):
     assert exercise_faults(name, BOOK.pages[name], known_checks()) == []
 
 
-def judged_beside_its_code(label: str, question) -> bool:
-    """Whether the judge of a course leaves a function to a person: it has to be seen running, gives what cannot leave
-    its room, or is called with what cannot get in there."""
-    stays = question.beside or label == "family-4"  # which gives a net
+def judged_beside_its_code(question) -> bool:
+    """Whether the judge of a course leaves a function to a person: the question says so, or the function is called
+    with what cannot get into its room."""
+    stays = question.beside
 
     def refuse(thing):
         nonlocal stays
@@ -72,7 +72,7 @@ def test_the_page_for_instructors_lists_every_exercise_and_how_it_is_judged():
     assert [label for label, *_ in listed] == labels
     known, by = known_checks(), dict.fromkeys(labels, "you")
     for label, question in known.items():
-        beside = isinstance(question, checks.Function) and judged_beside_its_code(label, question)
+        beside = isinstance(question, checks.Function) and judged_beside_its_code(question)
         by[label] = words[type(question).__name__] + ", beside its code" * beside
     assert {label: by for label, _, by, _ in listed} == by
     assert {task for _, task, *_ in listed} <= set(
