@@ -18,7 +18,7 @@ TEXT = {
     "per_cent": "This is 100 times too large: give a fraction, not per cent.",
     "fraction": "This is 100 times too small: give per cent, not a fraction.",
     "sign": "The sign is wrong, the size is right.",
-    "unit": "This is off by exactly a factor of 1,000 or a million: give the number itself, without a unit.",
+    "unit": "This is off by about a factor of 1,000 or a million: give the number itself, without a unit.",
     "close": "Close, but not within {rel} of the answer. Is something rounded on the way, or left out?",
     "tensor_type": "Expected a tensor, got {got}.",
     "meta": "The tensor lives on the device “meta”, where tensors have no values.",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..blocks import PreActBlock
 from ..checks import Function, Module, Tensor as TensorQuestion, as_number, difference
 from ..probes import run_watched
-from .build_it import adopt
+from .build_it import adopt, same_gradient
 
 # --- the block in another order --------------------------------------------------------------------------
 
@@ -32,20 +32,23 @@ def _one_block(cls, case: tuple, x: Tensor) -> str | None:
     for norm in (m for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(1))
         nn.init.uniform_(norm.bias, -0.5, 0.5, generator=torch.Generator().manual_seed(2))
+    x = 1 * x.clone().requires_grad_()  # no leaf, which cannot be overwritten
     try:
         got, ran = run_watched(block, x, (nn.Conv2d, nn.BatchNorm2d))
     except RuntimeError as error:
         if "running_mean should contain" in str(error):
-            return ("a batch normalization meets another number of channels than it has. The first one stands in front "
-                    "of the first convolution: whose channels does it see?")
+            return ("a batch normalization meets another number of channels than it has. Each stands in front of a "
+                    "convolution: it has as many as that one reads.")
         raise
     ours = PreActBlock(*case)
     want = ours.train()(x)
     if isinstance(got, Tensor) and got.shape != want.shape:
         return f"a batch of shape {tuple(x.shape)} becomes {tuple(got.shape)}, and should become {tuple(want.shape)}."
     problem = _layers_into(ours, ran)
-    if problem is not None or difference(got, ours(x), 1e-4, 1e-5) is None:
+    if problem is not None:
         return problem
+    if difference(got, ours(x), 1e-4, 1e-5) is None:
+        return same_gradient(got, ours(x), x)
     return next((words for words, forward in _slips(ours) if difference(got, forward(x), 1e-4, 1e-5) is None),
                 "the layers are right, but the output is not what they should give together.")
 

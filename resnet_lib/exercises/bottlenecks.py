@@ -97,9 +97,11 @@ CHECKS = {
         hint="Put w = r C into 2 C w + 9 w² = 18 C², and solve for r."),
     "bottlenecks-6": Number(
         18 * 12_845_056.0, rel=0.001,
-        wrong=((6 * 12_845_056.0, "That is one stage. How many begin with a stride?"),
+        wrong=((6 * 12_845_056.0, "One stage, or what these 1×1 cost with the stride. Asked for is the "
+                                   "difference, over three stages."),
                (24 * 12_845_056.0, "That is what these 1×1 cost in all now. And before?"),
                (9 * 12_845_056.0, "The first 1×1 of such a block reads 2w channels, not w."),
-               (36 * 12_845_056.0, "It reads 2w channels: those that the stage before gives out, not 4w.")),
+               (36 * 12_845_056.0, "Twice too much: the 1×1 reads 2w channels, those that the stage before "
+                                    "gives out, and a MAC counts once.")),
         hint="Only the first 1×1 of a stage's first block computes at other pixels: four times as many."),
 }

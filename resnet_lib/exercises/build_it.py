@@ -36,14 +36,17 @@ def _one_block(cls, case: tuple, x: Tensor) -> str | None:
     for norm in (m for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(1))
         nn.init.uniform_(norm.bias, -0.5, 0.5, generator=torch.Generator().manual_seed(2))
+    x = 1 * x.clone().requires_grad_()  # no leaf, which cannot be overwritten
     got, ran = run_watched(block, x, (nn.Conv2d, nn.BatchNorm2d))
     ours = BasicBlock(c_in, c_out, stride, "A") if residual else PlainBlock(c_in, c_out, stride)
     want = ours.train()(x)
     if isinstance(got, Tensor) and got.shape != want.shape:
         return f"a batch of shape {tuple(x.shape)} becomes {tuple(got.shape)}, and should become {tuple(want.shape)}."
     problem = _layers_into(ours, ran)
-    if problem is not None or difference(got, ours(x), 1e-4, 1e-5) is None:
+    if problem is not None:
         return problem
+    if difference(got, ours(x), 1e-4, 1e-5) is None:
+        return same_gradient(got, ours(x), x)
     slips = _slips(ours, stride) if residual else [
         ("a plain block has a ReLU at its end.", ours.residual),
         ("the shortcut is added, and a plain block adds nothing.", lambda x: F.relu(ours.residual(x) + _pad(ours, x)))]
@@ -70,6 +73,15 @@ def _layers_into(ours: nn.Module, ran: list[nn.Module]) -> str | None:
     if [conv.stride for conv in convs] != [ours.conv1.stride, ours.conv2.stride]:
         return "the stride belongs to the first convolution of F."
     return None
+
+
+def same_gradient(got: Tensor, want: Tensor, x: Tensor) -> str | None:
+    """What is wrong where two equal outputs send different gradients back to x."""
+    if got.requires_grad:
+        ours, theirs = (torch.autograd.grad(out.square().sum(), x)[0] for out in (want, got))
+        if difference(theirs, ours, 1e-3, 1e-4) is None:
+            return None
+    return "the output is right, but the gradient that goes back to x is another. Something is cut off from it."
 
 
 def adopt(layers: Sequence[nn.Module], ran: Sequence[nn.Module]) -> str | None:

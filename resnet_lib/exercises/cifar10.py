@@ -94,7 +94,8 @@ CHECKS = {
         wrong=((2 * SUM, "A factor of three is missing: forward and backward, or the seeds?"),
                (3 * SUM, "Either a MAC is counted as one operation here, or one of the two kinds of nets, plain and "
                          "residual, is missing."),
-               (SUM, "This is one seed of one kind of net. How many runs are there?"),
+               (SUM, "A factor of six is missing: the runs (kinds of nets, and seeds), or what a MAC "
+                    "costs forward and backward."),
                (2 * SUM * 3 * 3600, "This is in seconds."),
                (36 * SUM, "The factor six stands in it twice."),
                (6 * SUM * 125 / 166, "These are the nets of 56 layers alone."),

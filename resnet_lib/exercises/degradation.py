@@ -166,8 +166,12 @@ def fixed_norm(cls) -> str | None:
     problem = _after_one_step(usual, fixed, start)
     if problem is not None:
         return problem
+    before = [m.weight.detach().clone() for m in _convolutions(fixed.net)]
     for _ in range(4):
         fixed.step()
+    if any(torch.allclose(m.weight, w, 1e-4, 1e-6) for m, w in zip(_convolutions(fixed.net), before, strict=True)):
+        return ("After the first step a convolution learns no more. The optimizer holds the tensors that it was made "
+                "with: change their numbers in place, and make no new Parameter.")
     return _norm_problem(_norms(fixed.net), norms, usual)
 
 
@@ -194,7 +198,7 @@ def _norm_problem(now: torch.Tensor, before: torch.Tensor, usual: train.Run) -> 
     if kept.all():
         return None
     if kept.any():
-        return "Some convolutions keep their norm, others do not."
+        return "Some convolutions keep their norm, others do not. The control fixes those of all."
     if torch.allclose(now, now[0].expand_as(now), rtol=1e-3):
         return "All convolutions have the same norm now, but that is not the norm each had at initialization."
     return "The norms of the convolutions still change. Are they measured before the step, and put back after it?"

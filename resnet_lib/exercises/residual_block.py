@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ..checks import Function, Module, as_number, difference
 
@@ -46,7 +47,7 @@ def _repaired(cls):
     inner = F.relu(block.conv1(F.relu(x)))
     branch = block.conv2(inner)
     if difference(got, x + branch) is None:
-        return None
+        return _sent_back(block, x)
     if difference(got, F.relu(x) + branch) is None:
         return "The shortcut still carries relu(x): the branch may use it, the addition may not."
     if difference(got, F.relu(x + branch)) is None:
@@ -56,6 +57,19 @@ def _repaired(cls):
     if difference(got, x + block.conv2(F.relu(block.conv1(x)))) is None:
         return "The first ReLU is gone. Keep it, but without writing over x."
     return "The block computes something else now: x + conv2(relu(conv1(relu(x)))) is what it was meant to be."
+
+
+def _sent_back(block: nn.Module, x: Tensor) -> str | None:
+    """What comes back to x, from the block and from what it should compute."""
+    x = x.clone().requires_grad_()
+    want, = torch.autograd.grad((x + block.conv2(F.relu(block.conv1(F.relu(x))))).square().sum(), x)
+    try:
+        got, = torch.autograd.grad(block(1 * x).square().sum(), x)  # not x itself: of a leaf nothing can be overwritten
+    except RuntimeError as error:
+        return f"Forward it is right now, and backward it fails: {str(error).splitlines()[0][:120]}"
+    if difference(got, want, 1e-4, 1e-5) is not None:
+        return "Forward it is right now, but the gradient of x is another. Something is cut off from it."
+    return None
 
 
 def _bias(f):

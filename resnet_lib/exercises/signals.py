@@ -107,7 +107,7 @@ CHECKS = {
         (2.0**-49, "This is what becomes of the variance. The standard deviation is its root."),
         (2.0**-50, "This is about the variance, and with one ReLU too many."),
         (2.0**-25, "How many ReLUs lie between the output of layer 1 and the output of layer 50?"),
-        (2.0**24.5, "It falls: the later one by the earlier one.")),
+        (2.0**24.5, "It falls: divide the later one by the earlier one.")),
         hint="What does one ReLU with gain 1 do to the variance, and how many are there on the way?"),
     "signals-2": Function(_leaky_gain),
     "signals-3": Module(_batch_norm, want="class"),

@@ -41,6 +41,10 @@ def _moved(net: nn.Module, before: dict) -> set[str]:
     return {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
 
 
+COUNTED = ("The running mean and variance stay, but the batches are counted on: a batch normalization is still in "
+           "training mode, and normalizes by its batch.")
+
+
 def _kinds(names: set[str]) -> tuple[bool, bool, bool]:
     """Whether running statistics, the head and other weights are among these names."""
     statistics = {n for n in names if "running" in n or "num_batches" in n}
@@ -66,7 +70,10 @@ def _freeze(f):
     optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 0.1)
     F.cross_entropy(net(x), y).backward()
     optimizer.step()
-    statistics, _, others = _kinds(_moved(net, before))
+    moved = _moved(net, before)
+    statistics, _, others = _kinds(moved)
+    if statistics and not any("running" in name for name in moved):
+        return COUNTED
     if statistics:
         return ("One step, and the running statistics of the batch normalizations have moved. requires_grad has no say "
                 "in that; what has?")
@@ -76,16 +83,25 @@ def _freeze(f):
 
 
 def _tune(f):
+    return next(filter(None, (_tuned_from(f, training) for training in (True, False))), None)
+
+
+def _tuned_from(f, training: bool) -> str | None:
+    """Given a net in training mode, or in evaluation mode."""
     net, x, y = _small(dropout=0.5)
+    net.train(training)
     seen = []
     net.dropout.register_forward_hook(lambda m, i, o: seen.append(m.training))
     before, torch_state = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
     f(net, x.clone(), y.clone(), 3)
-    statistics, head, others = _kinds(_moved(net, before))
+    moved = _moved(net, before)
+    statistics, head, others = _kinds(moved)
     if not seen:
         return "The net was not called."
     if statistics and not all(torch.isfinite(v).all() for v in net.state_dict().values()):
         return "There is a NaN in the net."
+    if statistics and not any("running" in name for name in moved):
+        return COUNTED
     if statistics:
         return ("The running statistics have moved. net.train() puts every module into training mode, also those that "
                 "were in evaluation mode before.")
@@ -96,7 +112,7 @@ def _tune(f):
     if not any(seen):
         return ("The dropout in front of the head is off, so the whole net was in evaluation mode. Only the batch "
                 "normalizations were to be.")
-    if "bn1.weight" not in _moved(net, before):
+    if "bn1.weight" not in moved:
         return "γ and β were to learn, as all weights; only the running mean and variance stay."
     if len(seen) != 3:
         return f"Asked for 3 steps, the loop took {len(seen)}."

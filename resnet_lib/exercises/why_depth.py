@@ -61,7 +61,7 @@ def _uses_all(net: nn.Module, x: torch.Tensor, out: torch.Tensor) -> str | None:
     if difference(net(x[:1]), out[:1], 1e-4, 1e-5) is not None:
         return "The answer for a picture depends on the pictures beside it."
     if heads and heads[0].in_features > 32 and x.shape[-1] < 8:
-        return "An adaptive pooling to more than one pixel copies pixels of small maps. One number a channel is enough."
+        return "For small pictures this takes pixels of the maps more than once. One number a channel is enough."
     return None
 
 

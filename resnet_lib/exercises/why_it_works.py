@@ -89,8 +89,8 @@ def _twice(jacobians, g):
 def _by_length(f):
     generator = torch.Generator().manual_seed(0)
     for n, d in ((1, 2), (2, 3), (4, 3)):
-        jacobians = [torch.randn(d, d, generator=generator, dtype=torch.float64) for _ in range(n)]
-        g = torch.randn(d, generator=generator, dtype=torch.float64)
+        jacobians = [torch.randn(d, d, generator=generator) for _ in range(n)]
+        g = torch.randn(d, generator=generator)
         got = f(jacobians, g)
         problem = difference(got, by_length(jacobians, g))
         if problem is None:
@@ -119,6 +119,8 @@ def _direction(f):
         problem = difference(got, direction(weight, noise))
         if problem is None:
             continue
+        if len(shape) == 1 and isinstance(got, int | float | torch.Tensor) and not torch.as_tensor(got).any():
+            return "Zero is right for γ, β and biases: give it as a tensor of the shape of noise."
         if len(shape) == 1:
             return ("γ, β and biases are one number a channel: moving them by as much as they are large is no small "
                     "step. The direction is zero there.")

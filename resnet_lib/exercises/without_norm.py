@@ -79,7 +79,7 @@ CHECKS = {
             ((1 + 54**-0.5) ** 54, "You added the factor itself. The mean square of a branch takes the square of it."),
             ((1 + 1 / 54) ** 27, "That is the growth of the root of the mean square. The mean square was asked for."),
             ((1 + 1 / 110) ** 110, "You counted layers. A branch has two of them, so how many blocks are there?"),
-            (1 + 1 / 54, "That is one block."),
+            (1 + 1 / 54, "That is one block, or the answer to (d). Asked for is (c)."),
             (2.0, "You added up L branches of v_0/L each, but each gets what those before have made larger.")),
         hint="Write the mean square behind one block as a multiple of the one before it, then repeat it L times."),
     "without-norm-2": Module(_skip_init, want="class",

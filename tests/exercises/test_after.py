@@ -68,7 +68,7 @@ test_right_answers_pass = right_answers({
 test_usual_mistakes_are_named = usual_mistakes([
     ("after-1", Pre(4, 4), "Expected a class"),
     ("after-1", Post, "order of 2015"),
-    ("after-1", other(first="c_out"), "whose channels"),
+    ("after-1", other(first="c_out"), "as that one reads"),
     ("after-1", other(bias=True), "bias=False"),
     ("after-1", other(at=1), "stride belongs"),
     ("after-1", other(lambda self, x: self.f(x)), "nothing is added"),

@@ -69,10 +69,10 @@ WRONG = [
     ("bottlenecks-4", math.sqrt(2), "cost something"),
     ("bottlenecks-4", 0.765, "C/w"),
     ("bottlenecks-4", 3.0, "w = r C"),
-    ("bottlenecks-6", 77_070_336, "How many begin"),
+    ("bottlenecks-6", 77_070_336, "over three stages"),
     ("bottlenecks-6", 308_281_344, "cost in all now"),
     ("bottlenecks-6", 115_605_504, "reads 2w channels"),
-    ("bottlenecks-6", 462_422_016, "not 4w"),
+    ("bottlenecks-6", 462_422_016, "counts once"),
     ("bottlenecks-6", 1e6, "four times as many"),
 ]
 

@@ -119,6 +119,7 @@ test_usual_mistakes_are_named = usual_mistakes([
     ("build-it-1", other(plain=lambda self, x: F.relu(self.layers(x) + self.side(x))), "adds nothing"),
     ("build-it-1", other(side=zeros_in_front), "Append them"),
     ("build-it-1", other(side=averaged), "mean over pixels"),
+    ("build-it-1", other(side=lambda self, x: Right.side(self, x.detach())), "cut off"),
     ("build-it-1", other(after=no_inner_relu), "between the two convolutions"),
     ("build-it-1", other(after=biased), "bias=False"),
     ("build-it-1", other(after=late_stride), "stride belongs to the first"),

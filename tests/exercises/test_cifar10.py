@@ -46,7 +46,7 @@ RIGHT = {
 WRONG = [
     ("cifar10-1", HOURS / 3, "forward and backward, or the seeds"),
     ("cifar10-1", HOURS / 2, "counted as one operation"),
-    ("cifar10-1", HOURS / 6, "How many runs"),
+    ("cifar10-1", HOURS / 6, "A factor of six"),
     ("cifar10-1", HOURS * 3600, "in seconds"),
     ("cifar10-1", HOURS * 125 / 166, "56 layers alone"),
     ("cifar10-1", HOURS / 128, "batch of 128"),

@@ -185,6 +185,16 @@ class TooEarly(train.Run):
         super().step()
 
 
+class Replaced(train.Run):
+    """Its optimizer moves tensors that the net has no longer."""
+
+    def step(self):
+        before = [m.weight.detach().norm() for m in convolutions(self)]
+        super().step()
+        for m, norm in zip(convolutions(self), before, strict=True):
+            m.weight = torch.nn.Parameter(m.weight.detach() * norm / m.weight.detach().norm())
+
+
 class NoRun(torch.nn.Module):
     pass
 
@@ -197,7 +207,8 @@ class Forgets(train.Run):
 
 
 @pytest.mark.parametrize("cls, fragment", [
-    (Lazy, "super().step() missing"), (Back, "its norm, not its weights"), (Everything, "only by a positive number"),
+    (Replaced, "learns no more"), (Lazy, "super().step() missing"),
+    (Back, "its norm, not its weights"), (Everything, "only by a positive number"),
     (First, "Some convolutions"), (One, "same norm now"), (TooEarly, "still change"), (train.Run, "still change"),
     (NoRun, "Expected a subclass of Run, got NoRun"), (Forgets, "no attribute 'convolutions', in line"),
     (3, "Expected a class"),

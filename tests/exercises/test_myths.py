@@ -6,6 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from resnet_lib import nets
+from resnet_lib.checks import check
 from resnet_lib.exercises import myths
 from . import right_answers, usual_mistakes
 
@@ -89,3 +90,17 @@ def test_the_mean_loss_is_that_of_the_pictures(n, size):
     losses = torch.rand(n, generator=torch.Generator().manual_seed(0)).double()
     means = [b.mean().item() for b in losses.split(size)]
     assert myths.mean_loss(means, n, size) == pytest.approx(losses.mean().item())
+
+
+def test_a_kernel_summed_up_in_zeros_of_the_usual_type_will_do():
+    def tap_by_tap(w1, b1, w2, b2):
+        a, b = w1.shape[-1], w2.shape[-1]
+        kernel = torch.zeros(len(w2), w1.shape[1], a + b - 1, a + b - 1)
+        for i in range(b):
+            for j in range(b):
+                kernel[:, :, i:i + a, j:j + a] += torch.einsum("oh,hckl->ockl", w2[:, :, i, j], w1)
+        center = (a + b - 1) // 2
+        kernel[range(len(w2)), range(len(w2)), center, center] += 1
+        return kernel, w2.sum((2, 3)) @ b1 + b2
+
+    assert check("myths-2", tap_by_tap)

@@ -95,6 +95,20 @@ class NoSecond(Block):
         return x + self.conv2(self.conv1(F.relu(x)))
 
 
+class CutOff(Block):
+    def forward(self, x):
+        return x.detach() + self.conv2(F.relu(self.conv1(F.relu(x))))
+
+
+class PutBack(Block):
+    def forward(self, x):
+        y = x.clone()
+        f = self.conv2(F.relu(self.conv1(F.relu_(y))))
+        y.copy_(x)
+        y += f
+        return y
+
+
 class Renamed(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -107,7 +121,8 @@ class Renamed(nn.Module):
 @pytest.mark.parametrize("cls, word", [
     (Block, None), (Cloned, None), (AsGiven, "in place"), (HalfRepaired, "in place"), (Rebound, "still carries"),
     (Post, "after the addition"), (NoAddition, "addition is gone"), (NoFirst, "first ReLU"),
-    (NoSecond, "something else"), (Renamed, "their names"), (Block(4), "class"),
+    (NoSecond, "something else"), (CutOff, "cut off"), (PutBack, "backward it fails"),
+    (Renamed, "their names"), (Block(4), "class"),
 ])
 def test_the_repaired_block(cls, word):
     verdict = check("residual-block-1", cls)

@@ -61,11 +61,22 @@ def tune(mode, parameters=lambda net: net.parameters(), lr=0.1, more=0):
     return loop
 
 
-def norms_off(net):
-    net.train()
+def norms_kept_out(net):
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+
+
+def no_momentum(net):
+    head_only(net)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0
+
+
+def norms_off(net):
+    net.train()
+    norms_kept_out(net)
 
 
 def norms_frozen(net):
@@ -98,6 +109,8 @@ test_usual_mistakes_are_named = usual_mistakes([
     ("using-1", head_only, "requires_grad has no say"),
     ("using-2", tune(lambda net: net.train()), "net.train() puts every module"),
     ("using-2", tune(lambda net: net.eval()), "dropout in front of the head is off"),
+    ("using-2", tune(norms_kept_out), "dropout in front of the head is off"),  # right for nets in training mode alone
+    ("using-1", no_momentum, "counted on"),
     ("using-2", tune(norms_off, lambda net: net.fc.parameters()), "Only the head"),
     ("using-2", tune(norms_frozen), "γ and β were to learn"),
     ("using-2", tune(norms_off, more=1), "took 4"),

@@ -58,7 +58,7 @@ test_usual_mistakes_are_named = usual_mistakes([
     ("why-depth-3", AnySize(3, 10), "Expected a class"),
     ("why-depth-3", Renamed, "names, conv1"),
     ("why-depth-3", changed(first=8), "16 and 32"),
-    ("why-depth-3", changed(cells=3), "copies pixels"),
+    ("why-depth-3", changed(cells=3), "more than once"),
     ("why-depth-3", changed(lambda self, x: self.fc(self.maps(x).flatten(1)), cells=3), "still fails"),
     ("why-depth-3", changed(lambda self, x: self.maps(x).mean((2, 3))), "should give"),
     ("why-depth-3", changed(lambda self, x: self.fc(self.maps(x)[:, :, 0, 0])), "not the mean"),

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from resnet_lib.checks import check
 from resnet_lib.exercises import why_it_works as ours
 from resnet_lib.lab import accounts
 from . import right_answers, usual_mistakes
@@ -70,6 +71,7 @@ test_usual_mistakes_are_named = usual_mistakes([
     ("why-it-works-4", lambda w, n: n / rows(n) if w.dim() > 1 else 0 * n, "norm 1"),
     ("why-it-works-4", lambda w, n: n / n.norm(dim=0, keepdim=True) * w.norm(dim=0, keepdim=True), "not a column"),
     ("why-it-works-4", lambda w, n: n * rows(w) / rows(n), "β and biases"),
+    ("why-it-works-4", lambda w, n: n * rows(w) / rows(n) if w.dim() > 1 else 0, "tensor of the shape of noise"),
     ("why-it-works-4", lambda w, n: w, "values"),
 ])
 
@@ -108,3 +110,15 @@ def test_the_direction_is_the_library_s():
 
 def test_the_hundredth_block():
     assert 1 / (1 + 100) < 0.01 <= 1 / (1 + 99)
+
+
+def test_a_table_of_zeros_of_the_usual_type_will_do():
+    def by_table(jacobians, g):
+        sums = torch.zeros(len(jacobians) + 1, len(g))
+        sums[0] = g
+        for J in reversed(jacobians):
+            longer = sums[:-1] @ J
+            sums[1:] = sums[1:] + longer
+        return sums
+
+    assert check("why-it-works-2", by_table)
