@@ -62,6 +62,9 @@ def _computes(block, convs):
     x = torch.rand(2, 12, 5, 5, generator=g)
     with torch.no_grad():
         scale = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in scale:  # none is the identity, which nobody would miss
+            nn.init.uniform_(norm.weight, 0.5, 1.5, generator=g)
+            nn.init.uniform_(norm.bias, 0.1, 0.5, generator=g)
         a = F.relu(scale[0](convs[0](x)))
         b = F.relu(scale[1](convs[1](a)))
         f = scale[2](convs[2](b))
@@ -70,6 +73,8 @@ def _computes(block, convs):
         return None
     if difference(got, F.relu(f)) is None:
         return "The addition is gone."
+    if difference(got, F.relu(convs[2](F.relu(convs[1](F.relu(convs[0](x))))) + x)) is None:
+        return "The batch norms are made, and not called."
     if difference(got, f + x) is None:
         return "The ReLU after the addition is gone."
     return "The layers are right, but they are not put together as before: relu(F(x) + x)."

@@ -90,6 +90,9 @@ def _same_gradient(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> str |
         at = x.clone().requires_grad_()
         (layer(at) * weights).sum().backward()
         grads.append(at.grad)
+    if ours.running_mean.requires_grad or ours.running_var.requires_grad:
+        return ("The running statistics drag the graph of every batch along and grow with it. Update them outside "
+                "of the graph, with detach() or under torch.no_grad().")
     if grads[0] is None or difference(grads[0], grads[1], 1e-3, 1e-4) is not None:
         return "The outputs are right, but the gradient is not: are mean or variance cut off from it (detach, no_grad)?"
     return None

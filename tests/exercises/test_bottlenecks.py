@@ -13,7 +13,7 @@ from resnet_lib import nets
 from . import right_answers, usual_mistakes
 
 
-def block(widths=(12, 3, 3, 12), kernels=(1, 3, 1), norms=None, add=True, last=True):
+def block(widths=(12, 3, 3, 12), kernels=(1, 3, 1), norms=None, add=True, last=True, called=True):
     class Block(nn.Module):
         def __init__(self, c_in, width):
             super().__init__()
@@ -24,7 +24,7 @@ def block(widths=(12, 3, 3, 12), kernels=(1, 3, 1), norms=None, add=True, last=T
         def forward(self, x):
             y = x
             for k, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-                y = norm(conv(y))
+                y = norm(conv(y)) if called else conv(y)
                 y = F.relu(y) if k < len(self.convs) - 1 else y
             y = y + x if add else y
             return F.relu(y) if last else y
@@ -63,6 +63,7 @@ WRONG = [
     ("bottlenecks-3", block(norms=(3, 3, 3)), "Each has to fit"),
     ("bottlenecks-3", block(add=False), "addition is gone"),
     ("bottlenecks-3", block(last=False), "ReLU after the addition"),
+    ("bottlenecks-3", block(called=False), "not called"),
     ("bottlenecks-4", 1.5, "slider has passed"),
     ("bottlenecks-4", 1.25, "still cheaper"),
     ("bottlenecks-4", 1, "11 C²"),

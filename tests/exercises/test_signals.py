@@ -56,14 +56,14 @@ def test_the_growth_in_the_record(monkeypatch):
 class BatchNorm(nn.BatchNorm2d):
     """Right; the variants below each have one fault."""
 
-    correction, remembered, share, frozen, own, cut, still = 0, 1, 0.1, False, False, False, False
+    correction, remembered, share, frozen, own, cut, still, drags = 0, 1, 0.1, *5 * [False]
 
     def forward(self, x):
         mean, var = self.running_mean, self.running_var
         if self.training or self.own:
             mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=self.correction)
         if (self.training and not self.frozen) or self.still:
-            with torch.no_grad():
+            with torch.set_grad_enabled(self.drags):
                 self.running_mean.lerp_(x.mean((0, 2, 3)), self.share)
                 self.running_var.lerp_(x.var((0, 2, 3), correction=self.remembered), self.share)
         if self.cut:
@@ -82,7 +82,7 @@ def test_a_right_batch_norm():
     ({"share": 0.9}, "0.9 of the new"), ({"frozen": True}, "never changes"),
     ({"own": True}, "In evaluation mode the outputs"),
     ({"cut": True}, "gradient"), ({"correction": 1, "own": True}, "Which variance normalizes"),
-    ({"still": True}, "evaluation mode"),
+    ({"still": True}, "evaluation mode"), ({"drags": True}, "drag the graph"),
 ])
 def test_faulty_batch_norms(fault, fragment):
     wrong(check("signals-3", type("Faulty", (BatchNorm,), fault)), fragment)
