@@ -15,7 +15,7 @@
   const { linearTicks, logTicks, scale, apart, grouped, significant } = globalThis.BookScales;
   const COLORS = ["plain", "residual", "green", "purple"];
   const MARKERS = [null, "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0", "M-3 -3h6v6h-6z", "M0 -3.8L3.6 2.8H-3.6Z", "M0 -4L4 0L0 4L-4 0Z",
-    "M0 3.8L3.6 -2.8H-3.6Z", "M-3.4 0H3.4M0 -3.4V3.4"];
+    "M0 3.8L3.6 -2.8H-3.6Z", "M-3.4 0H3.4M0 -3.4V3.4", "M-2.6 -2.6L2.6 2.6M-2.6 2.6L2.6 -2.6", "M-3 -3.4H3L-3 3.4H3Z"];
   const LABEL = 14.5;
 
   /* The place of the last row at or before a step; −1 where there is none yet. */
