@@ -8,7 +8,7 @@
 # line that mends it), else python3 (which says what it lacks). A name on the PATH may be a shim without
 # a Python behind it, so each candidate has to run.
 ifndef PYTHON
-CANDIDATES := python3.13 python3.12 python3.11 python3
+CANDIDATES := python3.13 python3.12 python3.11 python3 python
 RIGHT := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 try = for python in $(CANDIDATES); do "$$python" -c "$(1)" >/dev/null 2>&1 && echo "$$python" && break; done
 PYTHON := $(shell $(call try,import venv; import ensurepip; $(RIGHT)))

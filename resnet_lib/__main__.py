@@ -2,6 +2,7 @@
 
 from pathlib import Path
 import argparse
+from importlib.util import find_spec
 import os
 import shutil
 import sys
@@ -300,6 +301,10 @@ def _course(args) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; errors of the user or of the machine become one line on stderr."""
+    if find_spec("torch") is None:
+        print(f"error: {sys.executable} has no PyTorch. In a copy of the repository `make setup` makes an environment "
+              "that has all it takes: say .venv/bin/python -m resnet_lib, or activate it first", file=sys.stderr)
+        return FAILED
     words = sys.argv[1:] if argv is None else argv
     args = _parser(words).parse_args(words)
     from .experiments.failures import RunError

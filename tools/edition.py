@@ -7,17 +7,18 @@ builds it in _build/student.
 
 from pathlib import Path
 import importlib.util
+import re
 import shutil
 import sys
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools" / "notebooks")]
 
+from first_cell import RECORDED  # noqa: E402
 from parser import Solution, parse  # noqa: E402
 
 WHOLE = ("_config.yml", "_toc.yml", "pages", "web", "tools", "pyproject.toml", "requirements.txt", "constraints.txt",
-         "LICENSE", "LICENSE-TEXT", "CITATION.cff", "Makefile", "README.md", "data/runs", "data/bench", "data/weights",
-         "data/lesions", "data/accounts")
+         "LICENSE", "LICENSE-TEXT", "CITATION.cff", "Makefile", "README.md", *RECORDED)
 EXERCISES = '''"""The answers are not in this edition; these exercises have a check in the instructors'."""
 
 RECORDED = {labels}
@@ -27,6 +28,11 @@ RECORDED = {labels}
 def without_solutions(text: str, name: str) -> str:
     """A chapter without its solutions."""
     return "".join(part.source for part in parse(text, name).parts if not isinstance(part, Solution))
+
+
+def without_address(settings: str) -> str:
+    """_config.yml without the repository's address: no button and no first cell may lead to where the solutions are."""
+    return re.sub(r"(?m)^(repository:\n  url:).*", r'\1 ""', settings)
 
 
 def labels(root: Path) -> tuple[str, ...]:
@@ -52,6 +58,8 @@ def make(target: Path, root: Path = ROOT) -> None:
         elif source.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
+    settings = target / "_config.yml"
+    settings.write_text(without_address(settings.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(target / "resnet_lib", ignore_errors=True)
     shutil.copytree(root / "resnet_lib", target / "resnet_lib",
                     ignore=shutil.ignore_patterns("__pycache__", "exercises"))

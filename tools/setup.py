@@ -63,7 +63,8 @@ def refusal(version: tuple[int, ...]) -> str | None:
     if OLDEST <= tuple(version[:2]) <= NEWEST:
         return None
     found = f"{version[0]}.{version[1]}"
-    return f"Python 3.11, 3.12 or 3.13 is needed, this is {found}: try python3.12 tools/setup.py"
+    return (f"Python 3.11, 3.12 or 3.13 is needed, this is {found}: try python3.12 tools/setup.py (on Windows py -3.12 "
+            "tools\\setup.py); where none is, python.org has them")
 
 
 def missing_venv_hint(version: tuple[int, ...], os_release: str) -> str:

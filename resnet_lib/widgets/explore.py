@@ -130,12 +130,12 @@ def _statistics(columns: list[list]) -> dict:
     runs = np.array(columns, dtype=float)
     runs[~np.isfinite(runs)] = np.nan
     std = runs.std(0, ddof=1) if len(runs) > 1 else np.full(runs.shape[1], np.nan)
-    return {"runs": [_plain(run) for run in runs], "mean": _plain(runs.mean(0)), "std": _plain(std)}
+    return {"runs": [_plain(run) for run in runs], "mean": _plain(runs.mean(0)), "std": _plain(std, 4)}
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
-    """Numbers for JSON, to five digits."""
-    return [None if math.isnan(v) else float(f"{v:.5g}") for v in values]
+def _plain(values: np.ndarray, digits: int = 5) -> list[float | None]:
+    """Numbers for JSON, to so many digits."""
+    return [None if math.isnan(v) else float(f"{v:.{digits}g}") for v in values]
 
 
 def _lost_from(record: Record) -> int | None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import zipfile
 import pytest
 
 from conftest import ROOT
+import edition
 from parser import CodeCell, Exercise, Solution, read
 from resnet_lib import exercises
 from resnet_lib.checks import check, questions
@@ -55,6 +57,17 @@ def test_nothing_of_a_solution_is_in_it(student):
             content = "\n".join("".join(cell["source"]) for cell in json.loads(content)["cells"])
             assert "Solution" not in content and "folded" not in content, name
         assert not [line for line in lines if line in content], name
+
+
+def test_it_has_no_address_of_the_repository():
+    import yaml
+
+    settings = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    published = re.sub(r"(?m)^  url:.*", "  url: https://example.org/book", settings, count=1)
+    assert yaml.safe_load(published)["repository"]["url"]
+    wanted = yaml.safe_load(published)
+    wanted["repository"]["url"] = ""
+    assert yaml.safe_load(edition.without_address(published)) == wanted
 
 
 @pytest.mark.slow

@@ -473,7 +473,7 @@ def run_first_cell(folder: Path, monkeypatch, absent=(), repository="", codes=()
         return None if module in absent else True
 
     def run(command, **_):
-        asked.append(command[command.index("-q") + 1 :])
+        asked.append(command[4 + 1:] if "-q" in command else command[2:])
         return types.SimpleNamespace(returncode=bool(fails), stdout=fails)
 
     monkeypatch.chdir(folder)
@@ -536,6 +536,8 @@ def test_without_a_wheel_the_first_cell_says_in_one_line_what_to_do(tmp_path, mo
     ("a line\nERROR: no such thing\n", "ERROR: no such thing"),
     ("ERROR: Could not build wheels for tqdm\n\n[notice] A new release of pip\n", "Could not build wheels"),
     ("killed", "killed"), ("", "pip said nothing"),
+    ("ERROR: Ignored the following versions that require a different python version: 1.0\nERROR: none for tqdm",
+     "none for tqdm"),
     ("error: externally-managed-environment\n\n× This environment is externally managed\n"
      "hint: See PEP 668 for the detailed specification.\n", "Make an environment, python3 -m venv env"),
     ("WARNING: Retrying after connection broken by 'NewConnectionError('<urllib3…>: Failed to establish')'\n"
@@ -546,6 +548,32 @@ def test_when_pip_fails_its_reason_and_a_way_out_are_shown(tmp_path, monkeypatch
     with pytest.raises(SystemExit, match="pip could not install tqdm: ") as problem:
         run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib", "tqdm"], fails=said or " ")
     assert shown in str(problem.value) and "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("version, too_old", [("2.2.2", True), ("2.6.0+cpu", True), ("2.7.1", False),
+                                              ("2.11.0", False)])
+def test_an_old_torch_is_named_before_anything_is_installed(tmp_path, monkeypatch, version, too_old):
+    import importlib.metadata
+
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    (tmp_path / "resnet_lib-0.1.0-py3-none-any.whl").touch()
+    if too_old:
+        with pytest.raises(SystemExit, match=f"needs PyTorch 2.7 or newer, and here is {re.escape(version)}"):
+            run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib"])
+    else:
+        assert len(run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib"])[0]) == 1
+
+
+def test_what_a_chapter_can_do_without_is_not_installed(tmp_path, monkeypatch):
+    codes = ["import onnxruntime, d2l"]
+    assert run_first_cell(tmp_path, monkeypatch, absent=["onnxruntime", "d2l"], codes=codes) == ([], [])
+
+
+def test_an_environment_without_pip_gets_one(tmp_path, monkeypatch):
+    """uv's have none."""
+    (tmp_path / "resnet_lib-0.1.0-py3-none-any.whl").touch()
+    asked, _ = run_first_cell(tmp_path, monkeypatch, absent=["resnet_lib", "pip"])
+    assert asked == [["ensurepip"], ["--no-deps", "resnet_lib-0.1.0-py3-none-any.whl"]]
 
 
 def test_an_old_python_is_named_before_anything_is_installed(tmp_path, monkeypatch):
@@ -569,12 +597,15 @@ def test_with_a_repository_the_release_is_fetched_and_its_records_laid_beside(tm
     release.parent.mkdir(parents=True)
     with zipfile.ZipFile(release, "w") as archive:
         archive.writestr("what-0.1.0/data/runs/e/paper/a-s0.json", "{}")
+        archive.writestr("what-0.1.0/data/lesions/seeds.json", "{}")
         archive.writestr("what-0.1.0/README.md", "no record")
     here = tmp_path / "here"
     here.mkdir()
     asked, _ = run_first_cell(here, monkeypatch, absent=["resnet_lib"], repository=(tmp_path / "web").as_uri())
     assert asked == [["--no-deps", "release.zip"]]
-    assert (here / "data/runs/e/paper/a-s0.json").read_text() == "{}" and not (here / "README.md").exists()
+    for name in ("runs/e/paper/a-s0.json", "lesions/seeds.json"):
+        assert (here / "data" / name).read_text() == "{}"
+    assert not (here / "README.md").exists()
     (here / "release.zip").unlink()
     release.unlink()
     with pytest.raises(SystemExit, match="resnet_lib cannot be fetched from file:"):

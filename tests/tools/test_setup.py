@@ -66,6 +66,7 @@ def fake_pythons(folder, **behavior):
         ({"python3_13": "shim", "python3_12": "no ensurepip", "python3": "too old"}, "python3.12"),
         ({"python3": "good"}, "python3"),
         ({"python3": "too old"}, "python3"),
+        ({"python3": "shim", "python": "good"}, "python"),
     ],
 )
 def test_makefile_takes_the_first_python_that_can_do_it(tmp_path, behavior, chosen):

@@ -8,11 +8,13 @@ import ast
 import sys
 
 # module -> what pip calls it. torchvision belongs to one torch, so only chapters that import it ask for it.
-LIBRARY = {"torch": "torch", "numpy": "numpy", "matplotlib": "matplotlib", "sklearn": "scikit-learn",
+LIBRARY = {"torch": "torch>=2.7", "numpy": "numpy", "matplotlib": "matplotlib", "sklearn": "scikit-learn",
            "ipywidgets": "ipywidgets", "tqdm": "tqdm", "filelock": "filelock", "fastjsonschema": "fastjsonschema"}
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-# d2l brings a whole Jupyter with it, and the chapter that can use it works without
-GIVEN = {"IPython", "resnet_lib", "d2l"} | set(sys.stdlib_module_names)
+# d2l brings a whole Jupyter with it, and the chapters that can use it or onnxruntime work without
+GIVEN = {"IPython", "resnet_lib", "d2l", "onnxruntime"} | set(sys.stdlib_module_names)
+
+RECORDED = ("data/runs", "data/bench", "data/weights", "data/lesions", "data/accounts")  # what comes with the library
 
 CELL = '''# @title Run this first: it adds what is missing here, and keeps the torch that there is.
 import importlib.util
@@ -31,7 +33,15 @@ def missing(module):
     return importlib.util.find_spec(module) is None
 
 
+torch = "2.7" if missing("torch") else importlib.metadata.version("torch")
+if tuple(int(part) for part in torch.split(".")[:2]) < (2, 7):
+    raise SystemExit(f"resnet_lib needs PyTorch 2.7 or newer, and here is {{torch}}: choose another kernel, or make an "
+                     "environment with a newer one (Macs with Intel processors have none)")
+
+
 def pip(*words):
+    if missing("pip"):  # as in environments that uv makes
+        subprocess.run([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", *words],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
@@ -46,7 +56,8 @@ def reason(said):
                                      "Network is unreachable", "failure in name resolution")):
         return "there is no network; with one, run this cell again"
     lines = said.strip().splitlines() or ["pip said nothing"]
-    return next((line for line in lines if line.lower().startswith("error")), lines[-1])
+    return next((line for line in lines if line.lower().startswith("error") and "Ignored the following" not in line),
+                lines[-1])
 
 
 wanted = []
@@ -60,7 +71,7 @@ if missing("resnet_lib"):
         wanted = ["--no-deps", origin]
 absent = [name for module, name in NEEDED.items() if missing(module)]  # another chapter may have needed less
 if "torchvision" in absent and "torch" not in absent:  # the one that belongs to this torch
-    absent.append("torch==" + importlib.metadata.version("torch").partition("+")[0])
+    absent.append("torch==" + torch.partition("+")[0])
 for words in filter(None, (absent, wanted)):
     pip(*words)
 importlib.invalidate_caches()
@@ -84,7 +95,7 @@ RELEASE = '''        wheels = sorted(Path().glob("resnet_lib-*.whl"))
             with zipfile.ZipFile(origin) as files:  # recorded runs, which figures show
                 for name in files.namelist():
                     inside = name.partition("/")[2]
-                    if inside.startswith(("data/runs/", "data/bench/", "data/weights/")) and not name.endswith("/"):
+                    if inside.startswith(RECORDED) and not name.endswith("/"):
                         Path(inside).parent.mkdir(parents=True, exist_ok=True)
                         Path(inside).write_bytes(files.read(name))'''
 
@@ -96,6 +107,7 @@ def first_cell(codes: list[str], version: str, repository: str) -> str:
     origin, find = "", WHEEL.format(version=version)
     if repository:
         origin = f'RELEASE = "{repository}/archive/refs/tags/v{version}.zip"\n'
+        origin += "RECORDED = " + repr(tuple(f"{folder}/" for folder in RECORDED)) + "\n"
         find = RELEASE.format()
     cell = CELL.format(needed="{" + listed + "}", origin=origin, find=find)
     more = "import importlib.metadata\nimport importlib.util\n"

@@ -29,7 +29,7 @@
       element("tbody", {}, ...body));
   }
 
-  /* The state in the address.  A plain anchor holds none, though its name may be the key of an element. */
+  /* The state in the address; a plain anchor holds none. */
   const readHash = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 
   /* One key of the address; null removes it.  A plain anchor in the address gives way. */
@@ -52,8 +52,7 @@
 
   const held = new WeakSet();
 
-  /* Calls move(event) until the pointer that went down on a node is lifted, then lifted().  False where another one is
-     down on it already: a second finger changes nothing. */
+  /* move(event) until the pointer that went down is lifted, then lifted(); false for a second finger. */
   function drag(node, down, move, lifted = () => {}) {
     down.preventDefault();
     if (held.has(node)) return false;

@@ -75,7 +75,7 @@
       if (this.dead || this.sides.some((side) => side.waiting)) return;
       const step = this.step(), limit = this.running ? MOST : this.goal;
       if (!well.length || step >= limit) {
-        const behind = well.filter((side) => side.surfaceStep !== step); // while they ran, not every step was looked at
+        const behind = well.filter((side) => side.surfaceStep !== step); // not every step was looked at
         for (const side of behind) side.send({ steps: 0, surface: true });
         if (behind.length) return;
         if (this.running && step >= MOST) this.say(TEXT.finished(MOST));

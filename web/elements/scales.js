@@ -54,8 +54,8 @@
   const grouped = (n) => Math.round(n).toLocaleString("en-US");
   const plainly = (value) => value === 0 || (Math.abs(value) < 1e5 && Math.abs(value) >= 1e-3);
   const significant = (value) => (plainly(value) ? String(Number(value.toPrecision(4))) : value.toExponential(2));
-  /* A number that is no fraction, with three digits or more, and its spread to the same place; a spread that would be
-     all zeros there is written with its power of ten. */
+  /* A number that is no fraction, with three digits or more, and its spread to the same place or, where that shows
+     zeros, with its power of ten. */
   function withSpread(value, spread) {
     if (!plainly(value)) return `${value.toExponential(2)} ± ${spread.toExponential(1)}`;
     const power = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(value)));

@@ -51,10 +51,10 @@
       answer.losses.forEach((loss, k) => { this.losses[answer.from + k] = loss; });
       Object.assign(this, { step: answer.step, loss: answer.loss, removed: answer.removed, milliseconds: answer.milliseconds });
       if (answer.statistics) this.statistics = answer.statistics;
-      // The surface and what is said of it belong to one step, which may lie behind that of the loss.
+      // of one step, which may lie behind that of the loss
       if (answer.surface) Object.assign(this, { surface: answer.surface, surfaceStep: answer.step, right: answer.statistics.right, fresh: true });
       const broke = !Number.isFinite(answer.loss);
-      // What an earlier answer said is no word on the net as it is now.
+      // nothing that was said before holds now
       if (broke) Object.assign(this, { broken: answer.step, statistics: null, surface: null, fresh: true });
       this.onAnswer(this, broke);
     }
